@@ -1,0 +1,8 @@
+"""Discovery: from a PyTorch model to its symmetry.
+
+model → recording → walk (labels, facts) → scaling, mixing → families → verification
+"""
+
+from paramsym.discover.discover import discover
+
+__all__ = ["discover"]

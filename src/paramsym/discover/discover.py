@@ -1,0 +1,186 @@
+"""The way from a model to its symmetry."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+import torch.utils._pytree as pytree
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+
+from paramsym.discover.assembly import distinct_names, mixing_families, scaling_families
+from paramsym.discover.dispatching import record_run
+from paramsym.discover.exporting import export, from_program
+from paramsym.discover.facts import Facts
+from paramsym.discover.labels import FIXED, Labels
+from paramsym.discover.mixing import Mixing, mixing
+from paramsym.discover.recording import Recording
+from paramsym.discover.scaling import scalings
+from paramsym.discover.verify import verify
+from paramsym.discover.walk import walk
+from paramsym.symmetry import Barrier, Symmetry
+
+
+def discover(
+    model: nn.Module | ExportedProgram,
+    args: tuple[Any, ...] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    verify: bool = True,
+    seed: int = 0,
+) -> Symmetry:
+    """Find the continuous symmetries of a model's parameters.
+
+    The model is recorded in its current mode (`model.train()` or `model.eval()`), and its
+    parameters, buffers, gradients, and the random state are left as they are. Every family is
+    checked numerically in float64 before it is returned; ops that are not understood stop the
+    analysis where they stand and are listed as barriers.
+
+    Args:
+        model: A module, or a program from `torch.export`.
+        args: Example inputs, as for `torch.export.export`. Their shapes are the ones analysed.
+        kwargs: Keyword inputs.
+        verify: Check the families numerically. On the meta device nothing can be checked.
+        seed: Seed of the check.
+
+    Returns:
+        The symmetry, as plain data.
+
+    Raises:
+        TypeError: If `model` or `args` is of another kind.
+        ValueError: If the model has no parameters, or parameters that are not finite, or rejects
+            the inputs.
+    """
+    recording = _record(model, args, dict(kwargs or {}))
+    return _analyse(recording, check=verify and not _is_meta(recording), seed=seed)
+
+
+def _record(
+    model: nn.Module | ExportedProgram, args: tuple[Any, ...] | None, kwargs: dict[str, Any]
+) -> Recording:
+    if isinstance(model, ExportedProgram):
+        return from_program(model.run_decompositions({}), args=args, kwargs=kwargs)
+    if not isinstance(model, nn.Module):
+        hint = " Pass an instance, not the class." if isinstance(model, type) else ""
+        raise TypeError(
+            "`model` must be a torch.nn.Module or a torch.export.ExportedProgram; "
+            f"got {model if isinstance(model, type) else type(model).__name__}.{hint}"
+        )
+    if isinstance(args, Tensor):
+        raise TypeError("`args` must be a tuple of inputs; got a tensor. Pass `(x,)`.")
+    if not isinstance(args, tuple | list):
+        raise TypeError(
+            f"`args` must be a tuple of inputs, as for `model(*args)`; got {type(args).__name__}."
+        )
+    _check_parameters(model)
+    args = tuple(args)
+    mode = "train" if model.training else "eval"
+    dependent = _depends_on_mode(model)
+    try:
+        program = export(model, args, kwargs)
+    except Exception as error:
+        return _record_real_run(model, args, kwargs, mode, dependent, error)
+    return from_program(
+        program, model=model, args=args, kwargs=kwargs, mode=mode, mode_dependent=dependent
+    )
+
+
+def _record_real_run(
+    model: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    mode: str,
+    dependent: bool,
+    export_error: Exception,
+) -> Recording:
+    """For models that cannot be exported; what the model itself rejects is reported as such."""
+    try:
+        return record_run(model, args, kwargs, mode=mode, mode_dependent=dependent)
+    except Exception as error:
+        shapes = ", ".join(
+            str(tuple(x.shape)) if isinstance(x, Tensor) else type(x).__name__
+            for x in pytree.tree_leaves((args, kwargs))
+        )
+        raise ValueError(
+            f"the model rejects these inputs ({shapes or 'none'}): "
+            f"{type(error).__name__}: {error}. `model(*args, **kwargs)` must run; "
+            "check number, shapes, dtypes and device of `args`."
+        ) from (error if type(error) is not type(export_error) else export_error)
+
+
+def _check_parameters(model: nn.Module) -> None:
+    count = 0
+    for name, parameter in model.named_parameters():
+        if isinstance(parameter, nn.parameter.UninitializedParameter):
+            raise ValueError(
+                f"`model` has a lazy parameter {name!r} without a shape yet. "
+                "Run it once on an input before discovery."
+            )
+        count += 1
+        if parameter.device.type == "meta" or not parameter.is_floating_point():
+            continue
+        if not bool(torch.isfinite(parameter).all()):
+            bad = int((~torch.isfinite(parameter)).sum())
+            raise ValueError(
+                f"`model` has parameters that are not finite: {bad} of {parameter.numel()} "
+                f"entries of {name!r} are NaN or infinite. Load a sound checkpoint."
+            )
+    if count == 0:
+        raise ValueError("`model` has no parameters, so there is no parameter space to look at.")
+
+
+def _depends_on_mode(model: nn.Module) -> bool:
+    dropout = nn.modules.dropout._DropoutNd
+    norms = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
+    return any(
+        (isinstance(m, dropout) and m.p > 0) or (isinstance(m, norms) and m.track_running_stats)
+        for m in model.modules()
+    )
+
+
+def _is_meta(recording: Recording) -> bool:
+    tensors = [*recording.state.values(), *recording.inputs.values()]
+    return any(tensor.device.type == "meta" for tensor in tensors)
+
+
+def _analyse(recording: Recording, *, check: bool, seed: int) -> Symmetry:
+    found = walk(recording)
+    facts, parameters = found.facts, found.parameters
+    spaces = mixing(facts, parameters)
+    classes, basis = scalings(facts, _labels_of_linear_cells(spaces, facts))
+    labels = np.concatenate([np.empty(0, dtype=np.int64), *facts.eps_guarded])
+    guarded = set(classes.of[labels[labels != FIXED]].tolist())
+    families = mixing_families(parameters, spaces)
+    families += scaling_families(parameters, classes, basis, guarded)
+    order = {name: i for i, name in enumerate(parameters)}
+    families.sort(key=lambda family: min(order[name] for name in family.moves))
+    families = distinct_names(families)
+    verification = None
+    if check:
+        families, verification = verify(families, recording, facts.vanishing, seed)
+    return Symmetry(
+        families=tuple(families),
+        parameters=recording.parameters,
+        barriers=_barriers(facts),
+        unused=recording.unused,
+        mode=recording.mode,
+        mode_dependent=recording.mode_dependent,
+        verification=verification,
+    )
+
+
+def _labels_of_linear_cells(spaces: Mixing, facts: Facts) -> Labels:
+    """Labels whose scalings a GL family contains."""
+    linear = {k for cell in spaces.cells if not cell.orthogonal for k in cell.classes}
+    return np.flatnonzero(np.isin(spaces.classes.of, list(linear)))
+
+
+def _barriers(facts: Facts) -> tuple[Barrier, ...]:
+    where: dict[str, list[str]] = {}
+    counts: dict[str, int] = {}
+    for (op, module), count in facts.barriers.items():
+        where.setdefault(op, []).append(module or "(model)")
+        counts[op] = counts.get(op, 0) + count
+    reason = "no rule for this op, or a use of it that the rule does not cover"
+    return tuple(Barrier(op, counts[op], tuple(where[op]), reason) for op in counts)

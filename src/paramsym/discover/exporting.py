@@ -1,0 +1,209 @@
+"""Recording by `torch.export`: the functional inference IR, without running the model."""
+
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr
+from typing import Any, cast
+
+import torch
+import torch.utils._pytree as pytree
+from torch import Tensor, fx, nn
+from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind, OutputKind
+from torch.fx.node import map_arg
+
+from paramsym.discover.recording import Record, Recording, Ref, live_records
+from paramsym.parameters import Parameter, parameters_of
+
+
+def export(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> ExportedProgram:
+    """Export a module in its current mode, to ATen without decomposing composite ops."""
+    with _quietly():
+        program = torch.export.export(model, args, dict(kwargs), strict=False)
+        return program.run_decompositions({})
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the exporter's own deprecation warnings, log lines and printed graphs: where it
+    fails, the other recorder takes over."""
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+
+
+def from_program(
+    program: ExportedProgram,
+    *,
+    model: nn.Module | None = None,
+    args: tuple[Any, ...] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    mode: str = "exported",
+    mode_dependent: bool = False,
+) -> Recording:
+    """The recording of an exported program.
+
+    Args:
+        program: Exported in ATen with static shapes.
+        model: The module it came from, for tied weights and frozen parameters.
+        args: Inputs; by default the program's own example inputs.
+        kwargs: Keyword inputs.
+        mode: Mode of the model at export.
+        mode_dependent: Whether the other mode computes another function.
+
+    Raises:
+        ValueError: If the program has dynamic shapes, or neither it nor the caller has inputs.
+    """
+    if args is None:
+        if program.example_inputs is None:
+            raise ValueError(
+                "`args` is needed: the exported program carries no example inputs. "
+                "Pass `discover(program, args)` with inputs of the shapes it was exported for."
+            )
+        args, kwargs = program.example_inputs
+    parameters = parameters_of(model) if model is not None else _parameters_of(program)
+    conversion = _Conversion(
+        program,
+        canonical={alias: p.name for p in parameters for alias in (p.name, *p.aliases)},
+        given=pytree.tree_leaves((tuple(args), dict(kwargs or {}))),
+    )
+    for node in program.graph.nodes:
+        conversion.add(node)
+    return Recording(
+        records=live_records(conversion.records, conversion.outputs),
+        parameters=parameters,
+        parameter_ids=conversion.parameter_ids,
+        constants=conversion.constants,
+        inputs=conversion.inputs,
+        outputs=conversion.outputs,
+        shapes=conversion.shapes,
+        mode=mode,
+        mode_dependent=mode_dependent,
+        state={p.name: program.state_dict[p.name].detach() for p in parameters},
+    )
+
+
+class _Conversion:
+    """From graph nodes to numbered values and records, node by node."""
+
+    def __init__(
+        self, program: ExportedProgram, canonical: Mapping[str, str], given: list[Any]
+    ) -> None:
+        self.program = program
+        self.canonical = canonical
+        self.given = iter(given)
+        self.specs = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
+        self.ids: dict[fx.Node, int | tuple[int | None, ...] | None] = {}
+        self.shapes: dict[int, tuple[int, ...]] = {}
+        self.parameter_ids: dict[int, str] = {}
+        self.constants: dict[int, Tensor] = {}
+        self.inputs: dict[int, Tensor] = {}
+        self.records: list[Record] = []
+        self.outputs: tuple[int, ...] = ()
+
+    def add(self, node: fx.Node) -> None:
+        """Take in the next node of the graph."""
+        if node.op == "placeholder":
+            self._placeholder(node)
+        elif node.op == "call_function" and getattr(node.target, "__name__", "") == "getitem":
+            source, position = node.args
+            assert isinstance(source, fx.Node) and isinstance(position, int)
+            items = self.ids[source]
+            assert isinstance(items, tuple)
+            self.ids[node] = items[position]
+        elif node.op == "call_function":
+            self._call(node)
+        elif node.op == "get_attr":  # a submodule of a higher-order op, which has no rule
+            self.ids[node] = None
+        elif node.op == "output":
+            self._output(node)
+
+    def _number(self, value: Any) -> int | None:
+        if not isinstance(value, Tensor):
+            return None
+        if any(not isinstance(size, int) for size in value.shape):
+            raise ValueError(
+                f"the exported program has dynamic shapes ({tuple(value.shape)}), which are not "
+                "supported. Export it again with static shapes."
+            )
+        self.shapes[len(self.shapes)] = tuple(value.shape)
+        return len(self.shapes) - 1
+
+    def _placeholder(self, node: fx.Node) -> None:
+        spec = self.specs[node.name]
+        i = self._number(node.meta.get("val"))
+        self.ids[node] = i
+        given = next(self.given) if spec.kind == InputKind.USER_INPUT else None
+        if i is None:
+            return
+        if spec.kind == InputKind.USER_INPUT:
+            assert isinstance(given, Tensor)
+            self.inputs[i] = given
+        elif spec.kind == InputKind.PARAMETER:
+            self.parameter_ids[i] = self.canonical[str(spec.target)]
+        else:
+            name = str(spec.target)
+            state = self.program.state_dict
+            constant = state[name] if name in state else self.program.constants[name]
+            assert isinstance(constant, Tensor)
+            self.constants[i] = constant
+
+    def _call(self, node: fx.Node) -> None:
+        value = node.meta.get("val")
+        several = isinstance(value, tuple | list)
+        numbers = tuple(self._number(v) for v in (value if several else (value,)))
+        self.ids[node] = numbers if several else numbers[0]
+        assert callable(node.target)
+        self.records.append(
+            Record(
+                node.target,
+                cast(tuple[Any, ...], map_arg(node.args, self._reference)),
+                cast(dict[str, Any], map_arg(node.kwargs, self._reference)),
+                numbers,
+                _module_path(node),
+            )
+        )
+
+    def _reference(self, node: fx.Node) -> Any:
+        i = self.ids[node]
+        if isinstance(i, tuple):
+            return tuple(None if k is None else Ref(k) for k in i)
+        return None if i is None else Ref(i)
+
+    def _output(self, node: fx.Node) -> None:
+        """What the user gets, and what the model writes to its inputs; buffers are side effects."""
+        specs = self.program.graph_signature.output_specs
+        results = cast(tuple[Any, ...], node.args[0])
+        numbers = (
+            self.ids[result]
+            for result, spec in zip(results, specs, strict=True)
+            if isinstance(result, fx.Node) and spec.kind != OutputKind.BUFFER_MUTATION
+        )
+        self.outputs = tuple(i for i in numbers if isinstance(i, int))
+
+
+def _parameters_of(program: ExportedProgram) -> tuple[Parameter, ...]:
+    """The parameters of a program; those that share memory are tied."""
+    names: dict[tuple[Any, ...], list[str]] = {}
+    tensors: dict[tuple[Any, ...], Tensor] = {}
+    for name, tensor in program.named_parameters():
+        memory = tensor.data_ptr() or id(tensor)
+        key = (memory, tuple(tensor.shape), tensor.stride())
+        names.setdefault(key, []).append(name)
+        tensors[key] = tensor
+    return tuple(
+        Parameter(first, tuple(tensors[key].shape), tuple(rest), tensors[key].requires_grad)
+        for key, (first, *rest) in names.items()
+    )
+
+
+def _module_path(node: fx.Node) -> str:
+    stack = node.meta.get("nn_module_stack")
+    return str(next(reversed(stack.values()))[0]) if stack else ""

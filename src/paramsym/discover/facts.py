@@ -1,0 +1,157 @@
+"""What op rules say: the vocabulary between the rules and the analyses.
+
+A rule states facts about labels and knows nothing of the solvers. `scaling` reads the balances,
+`mixing` the identifications, isolations and uses.
+"""
+
+from dataclasses import dataclass, field
+from typing import final
+
+import numpy as np
+
+from paramsym.discover.labels import FIXED, Labels, Layer, Value, first_along, varying
+
+
+@final
+@dataclass(frozen=True)
+class Use:
+    """An op that treats labels alike within each row: (label, row, count) triples."""
+
+    entries: Labels
+
+
+@final
+@dataclass
+class Facts:
+    """Everything stated during one walk.
+
+    Attributes:
+        count: Number of labels.
+        balances: Exponents → label rows: Σ exponent · φ[label] = 0 for every row.
+        same: Pairs of labels that transform alike.
+        dual: Pairs of labels that transform dually.
+        isolated: Labels that mix with no other.
+        rotated: Labels whose sums of squares are read: only rotations may mix them.
+        uses: Ops that act uniformly over labels.
+        eps_guarded: Labels whose scale a normalisation erases only up to its ε.
+        vanishing: (record, argument) pairs: where each such ε stands.
+        gauge_fixed: Parameters of which one axis' overall scale has been given to another.
+        barriers: (op, module) → number of calls that were not analysed.
+    """
+
+    count: int = 0
+    balances: dict[tuple[float, ...], list[Labels]] = field(default_factory=dict)
+    same: list[Labels] = field(default_factory=list)
+    dual: list[Labels] = field(default_factory=list)
+    isolated: list[Labels] = field(default_factory=list)
+    rotated: list[Labels] = field(default_factory=list)
+    uses: list[Use] = field(default_factory=list)
+    eps_guarded: list[Labels] = field(default_factory=list)
+    vanishing: list[tuple[int, str]] = field(default_factory=list)
+    gauge_fixed: dict[str, int] = field(default_factory=dict)
+    barriers: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def fresh(self, shape: tuple[int, ...]) -> Labels:
+        """New labels."""
+        size = int(np.prod(shape, dtype=np.int64))
+        labels = np.arange(self.count, self.count + size, dtype=np.int64).reshape(shape)
+        self.count += size
+        return labels
+
+    # -- scales ------------------------------------------------------------------------------
+
+    def balance(self, *layers: Layer) -> None:
+        """The layers' scales cancel, entry by entry after broadcasting."""
+        terms = [layer for layer in layers if layer.exponent != 0]
+        if not terms:
+            return
+        arrays = np.broadcast_arrays(*(layer.labels for layer in terms))
+        rows = np.stack([a.ravel() for a in arrays], 1)
+        key = tuple(layer.exponent for layer in terms)
+        self.balances.setdefault(key, []).append(_unique_rows(rows))
+
+    def constant_along(self, layer: Layer, axes: tuple[int, ...]) -> Labels:
+        """The scale does not vary along some axes; its labels there, isolated if it did."""
+        first = first_along(layer.labels, axes)
+        if first.shape != layer.labels.shape:
+            self.isolate(layer.labels)
+            self.balance(layer, Layer(first, -layer.exponent))
+        return first
+
+    def pin(self, value: Value) -> None:
+        """The value must not change: nonlinear ops, outputs, what is not understood."""
+        if value.layers:
+            self.balance(*value.layers)
+        for layer in value.layers:
+            self.isolate(layer.labels)
+
+    # -- mixing --------------------------------------------------------------------------------
+
+    def isolate(self, labels: Labels) -> None:
+        """Nothing mixes these labels with others."""
+        self.isolated.append(np.unique(labels))
+
+    def isolate_all(self, value: Value) -> None:
+        """Nothing mixes the coordinates of this value."""
+        for layer in value.layers:
+            self.isolate(layer.labels)
+
+    def unify(self, left: Labels, right: Labels, *, dual: bool = False) -> None:
+        """Corresponding labels transform alike (or dually), entry by entry."""
+        a, b = np.broadcast_arrays(left, right)
+        pairs = _unique_rows(np.stack([a.ravel(), b.ravel()], 1))
+        loose = (pairs == FIXED).any(1)
+        if loose.any():
+            self.isolate(pairs[loose])
+        (self.dual if dual else self.same).append(pairs[~loose])
+
+    def use(self, labels: Labels, key_axes: tuple[int, ...], *, rotated: bool = False) -> None:
+        """An op acts uniformly over the labels, along all axes but `key_axes`.
+
+        Labels that stand alone in their row are isolated: a matrix cannot act on one coordinate of
+        its space.
+        """
+        keys = [a for a in key_axes if labels.shape[a] > 1]
+        if set(varying(labels)) <= set(keys):
+            self.isolate(labels)
+            return
+        row = np.zeros((1,) * labels.ndim, dtype=np.int64)
+        for a in keys:
+            steps = np.arange(labels.shape[a]).reshape(
+                [-1 if i == a else 1 for i in range(labels.ndim)]
+            )
+            row = row * labels.shape[a] + steps
+        rows = np.broadcast_to(row, labels.shape)
+        self.uses.append(Use(count_entries(labels, rows)))
+        if rotated:
+            self.rotated.append(np.unique(labels))
+
+    # -- normalisations and barriers ---------------------------------------------------------------
+
+    def guard(self, record: int, argument: str, value: Value) -> None:
+        """The op erases the value's scale up to the ε that stands in this argument."""
+        self.vanishing.append((record, argument))
+        self.eps_guarded += [np.unique(layer.labels) for layer in value.layers]
+
+    def barrier(self, op: str, module: str) -> None:
+        """The op is not understood."""
+        self.barriers[op, module] = self.barriers.get((op, module), 0) + 1
+
+
+def count_entries(labels: Labels, rows: Labels) -> Labels:
+    """Distinct (label, row, count) triples, without fixed entries."""
+    pairs = np.stack([labels.ravel(), rows.ravel()], 1)
+    pairs = pairs[pairs[:, 0] != FIXED]
+    distinct, counts = np.unique(pairs, axis=0, return_counts=True)
+    return np.concatenate([distinct, counts[:, None]], 1)
+
+
+def _unique_rows(rows: Labels) -> Labels:
+    """Distinct rows; faster than `np.unique(axis=0)`, which sorts structured views."""
+    if len(rows) < 2:
+        return rows
+    order = np.lexsort(rows.T)
+    rows = rows[order]
+    keep = np.ones(len(rows), dtype=bool)
+    keep[1:] = (rows[1:] != rows[:-1]).any(1)
+    return rows[keep]

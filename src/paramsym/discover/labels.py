@@ -1,0 +1,132 @@
+"""Labels: which coordinate of which parameter axis every entry of a value belongs to.
+
+A value carries *layers*. A layer is an integer array that broadcasts to the value's shape, with an
+exponent: under a scaling with log-scale φ per label, the entry scales by exp(Σ exponent · φ[label])
+over its layers; under a mixing, the entries along the axes where a layer varies transform together.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import NamedTuple, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Labels = NDArray[np.int64]
+
+FIXED = -1
+"""The label of entries that no symmetry moves."""
+
+
+class Layer(NamedTuple):
+    """Labels and their exponent."""
+
+    labels: Labels
+    exponent: float = 1.0
+
+    def __neg__(self) -> "Layer":
+        return Layer(self.labels, -self.exponent)
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """Axes along which the labels vary."""
+        return varying(self.labels)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Value:
+    """What is known of one tensor of the run.
+
+    Attributes:
+        shape: Its shape.
+        layers: How it transforms; none for data and constants, which do not.
+        constant: Its entries, where they depend on no parameter and no input.
+        parameter: The parameter that it is a view of.
+        square: The layer whose square it is, until a sum consumes it.
+        is_norm: Whether it is a norm or a mean of squares, which an ε may guard.
+    """
+
+    shape: tuple[int, ...]
+    layers: tuple[Layer, ...] = ()
+    constant: Tensor | None = None
+    parameter: str | None = None
+    square: Layer | None = None
+    is_norm: bool = False
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether it is known to be zero."""
+        constant = self.constant
+        if constant is None or constant.device.type == "meta" or constant.is_complex():
+            return False
+        return bool((constant == 0).all())
+
+    def varies(self) -> list[int]:
+        """Its shape, with 1 along axes where it is known not to vary."""
+        constant = self.constant
+        if constant is None or constant.device.type == "meta" or constant.numel() == 0:
+            return list(self.shape)
+        return [
+            1 if bool((constant == constant.narrow(a, 0, 1)).all()) else size
+            for a, size in enumerate(self.shape)
+        ]
+
+
+def varying(labels: Labels) -> tuple[int, ...]:
+    """Axes along which labels vary (size above 1, once compressed)."""
+    return tuple(a for a, size in enumerate(labels.shape) if size > 1)
+
+
+def compress(labels: Labels) -> Labels:
+    """Labels with size 1 along the axes where they do not vary."""
+    for axis in range(labels.ndim):
+        if labels.shape[axis] > 1:
+            first = labels.take([0], axis=axis)
+            if bool((labels == first).all()):
+                labels = first
+    return labels
+
+
+def first_along(labels: Labels, axes: Iterable[int]) -> Labels:
+    """The first labels along some axes, kept as axes of size 1."""
+    axes = set(axes)
+    return labels[tuple(slice(0, 1) if a in axes else slice(None) for a in range(labels.ndim))]
+
+
+def pad_left(layers: Iterable[Layer], ndim: int) -> tuple[Layer, ...]:
+    """Layers with leading axes of size 1, as broadcasting aligns them."""
+    return tuple(
+        Layer(
+            layer.labels.reshape((1,) * (ndim - layer.labels.ndim) + layer.labels.shape), layer[1]
+        )
+        for layer in layers
+    )
+
+
+def merge(layers: Iterable[Layer]) -> tuple[Layer, ...]:
+    """Layers with equal labels added, cancelled ones dropped."""
+    merged: list[Layer] = []
+    for layer in layers:
+        for i, other in enumerate(merged):
+            if np.array_equal(layer.labels, other.labels):
+                merged[i] = Layer(layer.labels, layer.exponent + other.exponent)
+                break
+        else:
+            merged.append(layer)
+    return tuple(layer for layer in merged if layer.exponent != 0)
+
+
+def map_layers(value: Value, view: Callable[[Tensor], Tensor]) -> tuple[Layer, ...]:
+    """Layers after a view-type op: the same op, run on the labels."""
+    return tuple(
+        Layer(compress(view(full_labels(layer.labels, value.shape)).numpy()), layer.exponent)
+        for layer in value.layers
+    )
+
+
+def full_labels(labels: Labels, shape: tuple[int, ...]) -> Tensor:
+    """Labels broadcast to a shape, as a tensor that ops can run on."""
+    return torch.from_numpy(np.ascontiguousarray(np.broadcast_to(labels, shape)))

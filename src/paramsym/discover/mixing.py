@@ -1,0 +1,128 @@
+"""The mixing analysis: hidden spaces on which matrices act.
+
+Labels that must transform together are classes (up to duality). Classes that every op treats alike
+form a cell, the coordinates of one hidden space: GL(n) acts on it, or O(n) once a sum of squares is
+read or a class is its own dual.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from paramsym.discover.facts import Facts, count_entries
+from paramsym.discover.labels import FIXED, Labels, Value
+from paramsym.discover.scaling import Classes, signed_classes
+
+
+@final
+@dataclass(frozen=True)
+class Cell:
+    """One hidden space.
+
+    Attributes:
+        classes: Its coordinates, in the order of their first labels.
+        orthogonal: Whether only rotations are symmetries.
+    """
+
+    classes: tuple[int, ...]
+    orthogonal: bool
+
+
+@final
+@dataclass(frozen=True)
+class Mixing:
+    """The result of the analysis.
+
+    Attributes:
+        cells: Hidden spaces of dimension 2 or more.
+        classes: Labels grouped; signs are oriented alike within a cell.
+    """
+
+    cells: tuple[Cell, ...]
+    classes: Classes
+
+
+def mixing(facts: Facts, parameters: dict[str, Value]) -> Mixing:
+    """The cells of a walk."""
+    empty = np.empty((0, 2), dtype=np.int64)
+    classes = signed_classes(
+        facts.count,
+        np.concatenate([empty, *facts.same]),
+        np.concatenate([empty, *facts.dual]),
+    )
+    isolated = np.zeros(len(classes.degenerate), dtype=bool)
+    for labels in facts.isolated:
+        isolated[classes.of[labels[labels != FIXED]]] = True
+    rotated = classes.degenerate.copy()
+    for labels in facts.rotated:
+        rotated[classes.of[labels[labels != FIXED]]] = True
+
+    uses = [use.entries for use in facts.uses] + _parameter_uses(parameters)
+    signatures, flipped = _signatures(uses, classes, isolated)
+    members: dict[bytes, list[int]] = defaultdict(list)
+    for k, signature in signatures.items():
+        members[signature].append(k)
+    cells = tuple(
+        Cell(tuple(sorted(group)), bool(rotated[group].any()))
+        for group in members.values()
+        if len(group) > 1
+    )
+    sign = np.where(flipped[classes.of], -classes.sign, classes.sign)
+    return Mixing(cells, Classes(classes.of, sign, classes.degenerate))
+
+
+def _parameter_uses(parameters: dict[str, Value]) -> list[Labels]:
+    """Every layer of a parameter is a use: all coordinates must stand in it alike."""
+    uses = []
+    for value in parameters.values():
+        for layer in value.layers:
+            labels = layer.labels
+            row = np.zeros(labels.shape, dtype=np.int64)
+            if len(layer.axes) > 1:  # joint axes: the first one counts the groups' rows
+                first = layer.axes[0]
+                steps = np.arange(labels.shape[first])
+                row += steps.reshape([-1 if a == first else 1 for a in range(labels.ndim)])
+            uses.append(count_entries(labels, row))
+    return uses
+
+
+def _signatures(
+    uses: list[Labels], classes: Classes, isolated: np.ndarray
+) -> tuple[dict[int, bytes], np.ndarray]:
+    """For every class that may mix, how it takes part in every use, up to its orientation.
+
+    Returns:
+        Signatures as bytes, and for every class whether its orientation was turned so that it
+        first occurs with sign +.
+    """
+    flipped = np.zeros(len(isolated), dtype=bool)
+    blocks = []
+    for number, entries in enumerate(uses):
+        owner = classes.of[entries[:, 0]]
+        kept = ~isolated[owner]
+        if not kept.any():
+            continue
+        entries, owner = entries[kept], owner[kept]
+        sign = classes.sign[entries[:, 0]]
+        where = np.full(len(owner), number)
+        blocks.append(np.stack([owner, where, entries[:, 1], sign, entries[:, 2]], 1))
+    if not blocks:
+        return {}, flipped
+    # Add up what one class has several labels of, in the same use, row and sign.
+    table = np.concatenate(blocks)
+    keys, inverse = np.unique(table[:, :4], axis=0, return_inverse=True)
+    counts = np.bincount(inverse.ravel(), weights=table[:, 4]).astype(np.int64)
+    starts = np.flatnonzero(np.r_[True, keys[1:, 0] != keys[:-1, 0]])
+    signatures: dict[int, bytes] = {}
+    for start, stop in zip(starts, np.r_[starts[1:], len(keys)], strict=True):
+        k = int(keys[start, 0])
+        rows = np.column_stack([keys[start:stop, 1:], counts[start:stop]])
+        head = rows[(rows[:, 0] == rows[0, 0]) & (rows[:, 1] == rows[0, 1])]
+        if (head[:, 2] * head[:, 3]).sum() < 0:
+            flipped[k] = True
+            rows[:, 2] *= -1
+            rows = rows[np.lexsort((rows[:, 2], rows[:, 1], rows[:, 0]))]
+        signatures[k] = rows.tobytes()
+    return signatures, flipped

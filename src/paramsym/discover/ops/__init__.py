@@ -1,0 +1,29 @@
+"""Op rules, one file an op family. Importing the package registers them all."""
+
+from paramsym.discover.ops import (
+    convolution,
+    elementwise,
+    joining,
+    linear,
+    normalization,
+    pooling,
+    reductions,
+    views,
+)
+from paramsym.discover.ops.registry import LAYOUTS, READS_SQUARES, RULES, Call, rule
+
+__all__ = [
+    "LAYOUTS",
+    "READS_SQUARES",
+    "RULES",
+    "Call",
+    "convolution",
+    "elementwise",
+    "joining",
+    "linear",
+    "normalization",
+    "pooling",
+    "reductions",
+    "rule",
+    "views",
+]

@@ -1,0 +1,93 @@
+"""The one primitive behind linear, matmul, convolution, and elementwise products.
+
+Σ over some axes of left · right, in a common broadcast space.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+from paramsym.discover.facts import Facts
+from paramsym.discover.labels import Layer, first_along, merge
+
+
+@final
+@dataclass(frozen=True)
+class Operand:
+    """A factor, its axes aligned with the common space.
+
+    Attributes:
+        layers: Its layers, with as many axes as the space.
+        extent: Its size along every axis, 1 where it does not vary.
+        parameter: The parameter that it is a view of.
+    """
+
+    layers: tuple[Layer, ...]
+    extent: Sequence[int]
+    parameter: str | None = None
+
+
+def contract(
+    facts: Facts, left: Operand, right: Operand, summed: tuple[int, ...] = ()
+) -> tuple[Layer, ...]:
+    """State what a product summed over axes means; the layers of the result.
+
+    Labels that are summed over unify as duals, so that the sum is the pairing of a space with its
+    dual; their scales cancel, up to one scale of the whole sum. The rest pass. The result keeps the
+    summed axes, with size 1.
+    """
+    left_in, left_out = _split(left, summed)
+    right_in, right_out = _split(right, summed)
+    kept = tuple(a for a in range(len(left.extent)) if a not in summed)
+
+    inner = left_in + right_in
+    if len(left_in) == len(right_in) == 1 and abs(left_in[0].exponent) == abs(right_in[0].exponent):
+        a, b = left_in[0], right_in[0]
+        facts.unify(a.labels, b.labels, dual=a.exponent * b.exponent > 0)
+        for layer in inner:
+            facts.use(layer.labels, kept)
+    else:
+        for layer in inner:
+            facts.isolate(layer.labels)
+    for layers, other in ((left_out, right), (right_out, left)):
+        for layer in layers:
+            facts.use(layer.labels, tuple(a for a, size in enumerate(other.extent) if size > 1))
+
+    outer = left_out + right_out
+    if not inner:
+        return merge(outer)
+    sums = [first_along(layer.labels, summed) for layer in inner]
+    axes = {a for labels in sums for a, size in enumerate(labels.shape) if size > 1}
+    if _absorbs(facts, right, right_in, right_out, axes) or _absorbs(
+        facts, left, left_in, left_out, axes
+    ):
+        facts.balance(*inner)
+        return merge(outer)
+    shape = tuple(max(labels.shape[a] for labels in sums) for a in range(len(left.extent)))
+    total = Layer(facts.fresh(shape))
+    facts.balance(*inner, -total)
+    return merge([*outer, total])
+
+
+def _split(operand: Operand, summed: tuple[int, ...]) -> tuple[list[Layer], list[Layer]]:
+    inner, outer = [], []
+    for layer in operand.layers:
+        (inner if set(layer.axes) & set(summed) else outer).append(layer)
+    return inner, outer
+
+
+def _absorbs(
+    facts: Facts, operand: Operand, inner: list[Layer], outer: list[Layer], axes: set[int]
+) -> bool:
+    """Whether the scale of the sum can be given to another axis of a parameter.
+
+    A matrix is unchanged when its rows scale up and its columns down, so one overall scale of its
+    labels means nothing; this spends it, once for each parameter.
+    """
+    name = operand.parameter
+    if name is None or not inner or name in facts.gauge_fixed:
+        return False
+    if not any(axes <= set(layer.axes) for layer in outer):
+        return False
+    facts.gauge_fixed[name] = 1
+    return True

@@ -1,0 +1,246 @@
+"""Sums, products, powers, and activations, entry by entry."""
+
+import numpy as np
+
+from paramsym.discover.labels import Layer, Value, pad_left
+from paramsym.discover.ops.contraction import Operand, contract
+from paramsym.discover.ops.registry import Call, Result, rule
+
+EPS_LIMIT = 1e-3
+"""Largest constant added to a norm that counts as its ε."""
+
+
+def add(call: Call, left: Value, right: Value) -> Value:
+    """Sum of two values: their scales agree, and corresponding coordinates transform alike."""
+    facts = call.facts
+    shape = tuple(np.broadcast_shapes(left.shape, right.shape))
+    if right.is_zero or left.is_zero:
+        other = left if right.is_zero else right
+        return Value(shape, pad_left(other.layers, len(shape)))
+    if not left.layers or not right.layers:
+        facts.pin(left)
+        facts.pin(right)
+        return Value(shape)
+    a, b = pad_left(left.layers, len(shape)), pad_left(right.layers, len(shape))
+    facts.balance(*a, *(-layer for layer in b))
+    pairs = _matching(a, b)
+    for x, y in pairs:
+        facts.unify(x.labels, y.labels, dual=x.exponent * y.exponent < 0)
+    paired = {id(layer) for pair in pairs for layer in pair}
+    for layer in (*a, *b):
+        if id(layer) not in paired:
+            facts.isolate(layer.labels)
+    return Value(shape, min(a, b, key=lambda ls: (len(ls), sum(x.labels.size for x in ls))))
+
+
+def _matching(a: tuple[Layer, ...], b: tuple[Layer, ...]) -> list[tuple[Layer, Layer]]:
+    """Pairs of layers along the same axes, best overlap first, each layer once."""
+    candidates = sorted(
+        (-len(set(x.axes) & set(y.axes)), -max(x.axes), i, j)
+        for i, x in enumerate(a)
+        for j, y in enumerate(b)
+        if set(x.axes) == set(y.axes) and x.axes and abs(x.exponent) == abs(y.exponent)
+    )
+    pairs: list[tuple[Layer, Layer]] = []
+    used_a: set[int] = set()
+    used_b: set[int] = set()
+    for _, _, i, j in candidates:
+        if i not in used_a and j not in used_b:
+            used_a.add(i)
+            used_b.add(j)
+            pairs.append((a[i], b[j]))
+    return pairs
+
+
+@rule("add", "sub", "rsub")
+def add_or_subtract(call: Call) -> Result:
+    """Sums and differences; adding a number other than 0 pins."""
+    left, right, alpha = call["self"], call["other"], call.get("alpha", 1)
+    if not isinstance(right, Value):
+        if right == 0 or alpha == 0:
+            return call.output(left.layers) if call.record.op != "rsub" else call.pin()
+        if left.is_norm and abs(right * alpha) <= EPS_LIMIT:
+            call.facts.guard(call.index, "other", left)
+            return call.output(left.layers, is_norm=True)
+        return call.pin()
+    if alpha == 0:
+        return call.refuse()
+    return add(call, left, right)
+
+
+@rule("mul", "div", "true_divide")
+def multiply(call: Call) -> Result:
+    """Products and quotients: exponents add; coordinates mix where the other does not vary."""
+    left, right = call["self"], call["other"]
+    if call.get("rounding_mode") is not None:
+        return call.refuse()
+    divides = call.record.op != "mul"
+    if not isinstance(right, Value):
+        return call.output(left.layers, is_norm=left.is_norm)
+    if left is right:
+        return call.output() if divides else power_of(call, left, 2.0)
+    ndim = len(call.shape)
+    a, b = pad_left(left.layers, ndim), pad_left(right.layers, ndim)
+    if divides:
+        for layer in b:
+            call.facts.isolate(layer.labels)
+        b = tuple(-layer for layer in b)
+    extents = [[1] * (ndim - len(v.shape)) + v.varies() for v in (left, right)]
+    return call.output(
+        contract(
+            call.facts,
+            Operand(a, extents[0], left.parameter),
+            Operand(b, extents[1], None if divides else right.parameter),
+        )
+    )
+
+
+@rule("pow")
+def power(call: Call) -> Result:
+    """x^p for a number p."""
+    exponent = call.get("exponent")
+    if not isinstance(call.get("self"), Value) or isinstance(exponent, Value | type(None)):
+        return call.pin()
+    return power_of(call, call["self"], float(exponent))
+
+
+@rule("square", "sqrt", "rsqrt", "reciprocal")
+def fixed_power(call: Call) -> Result:
+    """x², √x, 1/√x, 1/x."""
+    exponent = {"square": 2.0, "sqrt": 0.5, "rsqrt": -0.5, "reciprocal": -1.0}[call.record.op]
+    return power_of(call, call["self"], exponent)
+
+
+def power_of(call: Call, value: Value, exponent: float) -> Value:
+    """Exponents multiply. A square waits for what reads it: a sum makes it a norm."""
+    if exponent == 0:
+        return call.output()
+    layers = tuple(Layer(x.labels, x.exponent * exponent) for x in value.layers)
+    spaces = [layer for layer in value.layers if layer.axes]
+    if exponent == 2 and len(spaces) == 1 and abs(spaces[0].exponent) == 1:
+        return call.output(layers, square=spaces[0])
+    if exponent != 1:
+        call.facts.isolate_all(value)
+    return call.output(layers, is_norm=value.is_norm)
+
+
+@rule(
+    "clone", "alias", "detach", "contiguous", "_to_copy", "to", "lift_fresh", "lift_fresh_copy",
+    "positive", "neg", "identity", "type_as", "feature_dropout", "alpha_dropout",
+)  # fmt: skip
+def identity(call: Call) -> Result:
+    """Ops that change no entry, or its sign only."""
+    dtype = call.get("dtype")
+    if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
+        return call.pin()
+    if call.get("train"):  # alpha and feature dropout in training
+        return call.refuse()
+    value = call["self"] if "self" in call.arguments else call["input"]
+    return call.output(value.layers, constant=value.constant, parameter=value.parameter,
+                       is_norm=value.is_norm)  # fmt: skip
+
+
+@rule("dropout", "native_dropout")
+def dropout(call: Call) -> Result:
+    """A random mask in training keeps scales and breaks mixing."""
+    value = call["input"]
+    if call["train"] and call["p"] > 0:
+        call.facts.isolate_all(value)
+    return call.outputs(call.output(value.layers))
+
+
+@rule("relu", "leaky_relu", "abs", "rrelu")
+def homogeneous(call: Call) -> Result:
+    """Positively homogeneous of degree 1: scales pass, nothing mixes."""
+    call.facts.isolate_all(call["self"])
+    return call.output(call["self"].layers)
+
+
+@rule("clamp", "clamp_min")
+def clamp(call: Call) -> Result:
+    """ReLU when the bound is 0 from below; an ε when it guards a norm; otherwise pins."""
+    value, low = call["self"], call["min"]
+    if call.get("max") is not None or isinstance(low, Value):
+        return call.pin()
+    if low == 0:
+        return homogeneous(call)
+    if value.is_norm and low is not None and 0 < low <= EPS_LIMIT:
+        call.facts.guard(call.index, "min", value)
+        return call.output(value.layers, is_norm=True)
+    return call.pin()
+
+
+@rule("_prelu_kernel", "prelu")
+def prelu(call: Call) -> Result:
+    """Homogeneous in its input; the learned slope is fixed."""
+    call.facts.pin(call["weight"])
+    return homogeneous(call)
+
+
+@rule("maximum", "minimum", "fmax", "fmin")
+def larger_or_smaller(call: Call) -> Result:
+    """Homogeneous of degree 1 in both arguments together."""
+    left, right = call["self"], call["other"]
+    call.facts.isolate_all(left)
+    call.facts.isolate_all(right)
+    if left.is_zero or right.is_zero:
+        kept = right if left.is_zero else left
+        return call.output(pad_left(kept.layers, len(call.shape)))
+    return add(call, left, right)
+
+
+@rule("where")
+def where(call: Call) -> Result:
+    """Entries of one or the other: scales agree, nothing mixes; a zero takes any scale."""
+    condition, left, right = call["condition"], call.get("self"), call.get("other")
+    if not isinstance(left, Value) or not isinstance(right, Value):
+        return call.refuse()
+    call.facts.pin(condition)
+    call.facts.isolate_all(left)
+    call.facts.isolate_all(right)
+    summed = add(call, left, right)
+    return call.output(pad_left(summed.layers, len(call.shape)))
+
+
+@rule("masked_fill")
+def masked_fill(call: Call) -> Result:
+    """A fill with 0 is a mask: scales pass, nothing mixes."""
+    call.facts.pin(call["mask"])
+    fill = call["value"]
+    zero = fill.is_zero if isinstance(fill, Value) else fill == 0
+    if not zero:
+        return call.pin()
+    call.facts.isolate_all(call["self"])
+    return call.output(pad_left(call["self"].layers, len(call.shape)))
+
+
+@rule("gt", "lt", "ge", "le", "sign", "signbit")
+def sign(call: Call) -> Result:
+    """Signs are unchanged by positive scalings; other comparisons pin."""
+    bound = call.get("other", 0)
+    zero = bound.is_zero if isinstance(bound, Value) else bound == 0
+    if not zero:
+        return call.pin()
+    call.facts.isolate_all(call["self"])
+    return call.output()
+
+
+@rule(
+    "tanh", "sigmoid", "gelu", "silu", "softplus", "elu", "selu", "celu", "mish", "hardswish",
+    "hardsigmoid", "hardtanh", "relu6", "clamp_max", "exp", "expm1", "log", "log1p", "log2",
+    "log10", "exp2", "sin", "cos", "tan", "erf", "erfc", "asinh", "atan", "sinh", "cosh", "asin",
+    "acos", "log_sigmoid", "log_sigmoid_forward", "hardshrink", "softshrink", "threshold", "floor",
+    "ceil", "round", "trunc", "frac", "isnan", "isinf", "logit", "softmax", "_softmax",
+    "log_softmax", "_log_softmax", "logsumexp", "eq", "ne", "logical_not",
+    "_local_scalar_dense", "argmax", "argmin",
+)  # fmt: skip
+def pointwise(call: Call) -> Result:
+    """Known activations, heads and comparisons without a linear symmetry: they pin."""
+    return call.pin()
+
+
+@rule("zeros_like", "ones_like", "empty_like", "full_like", "new_zeros", "new_ones", "new_full",
+      "new_empty", "rand_like", "randn_like")  # fmt: skip
+def like(call: Call) -> Result:
+    """Only the shape is read."""
+    return call.output()

@@ -1,0 +1,63 @@
+"""Concatenation, stacking, padding."""
+
+import numpy as np
+import torch
+
+from paramsym.discover.labels import FIXED, Layer, Value, compress, map_layers
+from paramsym.discover.ops.registry import Call, Result, rule
+
+
+@rule("cat")
+def cat(call: Call) -> Result:
+    """Labels are concatenated; entries without a label are fixed."""
+    values = [v for v in call["tensors"] if v.shape != (0,)]
+    return _join(call, values, call["dim"] % len(call.shape))
+
+
+@rule("stack")
+def stack(call: Call) -> Result:
+    """As concatenation along a new axis."""
+    dim = call["dim"] % len(call.shape)
+    lifted = [
+        Value(
+            (*v.shape[:dim], 1, *v.shape[dim:]),
+            tuple(Layer(np.expand_dims(x.labels, dim), x.exponent) for x in v.layers),
+        )
+        for v in call["tensors"]
+    ]
+    return _join(call, lifted, dim)
+
+
+def _join(call: Call, values: list[Value], dim: int) -> Result:
+    exponents = {tuple(x.exponent for x in v.layers) for v in values if v.layers}
+    if len(exponents) > 1:
+        return call.refuse()
+    layers = []
+    for k, exponent in enumerate(next(iter(exponents), ())):
+        parts = []
+        for value in values:
+            shape = [1] * len(call.shape)
+            labels = value.layers[k].labels if value.layers else np.full(shape, FIXED)
+            parts.append(np.broadcast_to(labels, _with(labels.shape, dim, value.shape[dim])))
+        common = np.broadcast_shapes(*(_with(p.shape, dim, 1) for p in parts))
+        spread = [np.broadcast_to(p, _with(common, dim, p.shape[dim])) for p in parts]
+        layers.append(Layer(compress(np.concatenate(spread, dim)), exponent))
+    return call.output(layers)
+
+
+def _with(shape: tuple[int, ...], dim: int, size: int) -> tuple[int, ...]:
+    return (*shape[:dim], size, *shape[dim + 1 :])
+
+
+@rule("constant_pad_nd", "pad")
+def constant_pad(call: Call) -> Result:
+    """Zeros around the entries; where labels vary the zeros are fixed entries."""
+    value, widths = call["self"], list(call["pad"])
+    if call.get("mode", "constant") != "constant" or (call["value"] or 0) != 0:
+        return call.refuse()
+    ndim = len(value.shape)
+    padded = {ndim - 1 - i // 2 for i, width in enumerate(widths) if width}
+    if any(width < 0 for width in widths) or any(set(x.axes) & padded for x in value.layers):
+        pad = lambda x: torch.nn.functional.pad(x, widths, value=FIXED)  # noqa: E731
+        return call.output(map_layers(value, pad))
+    return call.output(value.layers)

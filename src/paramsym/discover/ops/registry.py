@@ -1,0 +1,120 @@
+"""The registry of op rules. An op without a rule is a barrier.
+
+A rule is a function of one `Call`: it states facts and returns what is known of the outputs. It is
+registered by the op's name, refuses what it does not understand (`call.refuse()`), and knows
+nothing of the analyses.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+from paramsym.discover.facts import Facts
+from paramsym.discover.labels import Layer, Value
+from paramsym.discover.recording import Record
+
+Result = Value | Sequence[Value | None]
+Rule = Callable[["Call"], Result]
+Layout = Callable[["Call", tuple[int, ...]], tuple[Layer, ...]]
+
+
+@final
+@dataclass(frozen=True)
+class Call:
+    """One call of an op, with labelled values for its tensors.
+
+    Attributes:
+        index: Position of the record.
+        record: What was called.
+        arguments: Arguments by the names in the op's schema, `Value` in place of tensors.
+        shapes: Shape of every output; `None` where it is no tensor.
+        facts: Where rules state what they know.
+    """
+
+    index: int
+    record: Record
+    arguments: dict[str, Any]
+    shapes: tuple[tuple[int, ...] | None, ...]
+    facts: Facts
+
+    def __getitem__(self, name: str) -> Any:
+        return self.arguments[name]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self.arguments.get(name, default)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the first output."""
+        shape = self.shapes[0]
+        assert shape is not None
+        return shape
+
+    def output(self, layers: Sequence[Layer] = (), **known: Any) -> Value:
+        """The first output, with these layers."""
+        return Value(self.shape, tuple(layers), **known)
+
+    def outputs(self, *values: Value) -> list[Value | None]:
+        """All outputs: those given, then unlabelled ones."""
+        rest = self.shapes[len(values) :]
+        return [*values, *(None if shape is None else Value(shape) for shape in rest)]
+
+    def values(self) -> list[Value]:
+        """The tensors among the arguments."""
+        found: list[Value] = []
+        for argument in self.arguments.values():
+            items = argument if isinstance(argument, list | tuple) else [argument]
+            found += [item for item in items if isinstance(item, Value)]
+        return found
+
+    def pin(self) -> Result:
+        """Nothing may change what the op reads: its outputs are as data."""
+        for value in self.values():
+            self.facts.pin(value)
+        return self.outputs()
+
+    def refuse(self) -> Result:
+        """As `pin`, and noted as a barrier: the op was not analysed."""
+        if any(value.layers for value in self.values()):
+            self.facts.barrier(self.record.op, self.record.module)
+        return self.pin()
+
+
+RULES: dict[str, Rule] = {}
+"""Rules by op name."""
+
+READS_SQUARES: set[str] = set()
+"""Ops whose rules take squares that are still pending (sums, which make them norms)."""
+
+LAYOUTS: dict[tuple[str, str], Layout] = {}
+"""(op, argument) → how a parameter used there is labelled, where not axis by axis."""
+
+
+def rule(*ops: str, reads_squares: bool = False) -> Callable[[Rule], Rule]:
+    """Register a rule for ops, by their names without namespace and overload.
+
+    Raises:
+        ValueError: If an op has a rule already.
+    """
+
+    def register(function: Rule) -> Rule:
+        for op in ops:
+            if op in RULES:
+                raise ValueError(f"op {op!r} has a rule already: {RULES[op].__name__}.")
+            RULES[op] = function
+            if reads_squares:
+                READS_SQUARES.add(op)
+        return function
+
+    return register
+
+
+def layout(argument: str, *ops: str) -> Callable[[Layout], Layout]:
+    """Register how a parameter passed as this argument of these ops is labelled."""
+
+    def register(function: Layout) -> Layout:
+        for op in ops:
+            LAYOUTS[op, argument] = function
+        return function
+
+    return register

@@ -1,0 +1,57 @@
+"""Ops that move entries: the same op, run on the labels."""
+
+from torch import Tensor
+
+from paramsym.discover.labels import Layer, Value, compress, full_labels, map_layers
+from paramsym.discover.ops.registry import Call, Result, rule
+
+
+@rule(
+    "view", "_unsafe_view", "reshape", "permute", "transpose", "t", "unsqueeze", "squeeze",
+    "expand", "slice", "select", "split", "split_with_sizes", "unsafe_split",
+    "unsafe_split_with_sizes", "chunk", "unsafe_chunk", "unbind", "flip", "roll", "repeat",
+    "repeat_interleave", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "flatten",
+    "unflatten", "narrow", "unfold", "movedim", "expand_as", "view_as", "swapaxes", "tile",
+    "diagonal", "_reshape_alias",
+)  # fmt: skip
+def view(call: Call) -> Result:
+    """Every output entry is one input entry."""
+    value = next(iter(call.arguments.values()))
+    if not isinstance(value, Value) or len(call.values()) > 1:
+        return call.refuse()
+
+    def run(labels: Tensor) -> list[Tensor]:
+        if call.record.op in ("view", "_unsafe_view", "_reshape_alias"):
+            return [labels.reshape(call.shape)]  # labels may lie in memory in another order
+        result = call.record.target(labels, *call.record.args[1:], **call.record.kwargs)
+        return list(result) if isinstance(result, tuple | list) else [result]
+
+    pieces = [run(full_labels(layer.labels, value.shape)) for layer in value.layers]
+    outputs: list[Value | None] = []
+    for i, shape in enumerate(call.shapes):
+        assert shape is not None
+        layers = tuple(
+            Layer(compress(piece[i].numpy()), layer.exponent)
+            for piece, layer in zip(pieces, value.layers, strict=True)
+        )
+        outputs.append(Value(shape, layers, parameter=value.parameter))
+    return outputs
+
+
+@rule("index_select")
+def index_select(call: Call) -> Result:
+    """A constant index moves entries; another one may read along unlabelled axes only."""
+    value, dim, index = call["self"], call["dim"], call["index"]
+    if isinstance(index, Value) and index.constant is not None:
+        chosen = index.constant
+        return call.output(map_layers(value, lambda x: x.index_select(dim, chosen)))
+    if any(dim % len(value.shape) in layer.axes for layer in value.layers):
+        return call.refuse()
+    return call.output(value.layers)
+
+
+@rule("tril", "triu")
+def triangle(call: Call) -> Result:
+    """A fixed mask."""
+    call.facts.isolate_all(call["self"])
+    return call.output(call["self"].layers)

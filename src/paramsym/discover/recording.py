@@ -1,0 +1,190 @@
+"""A recorded run of a model: a flat list of ATen calls on numbered values, and its replay.
+
+Both front ends (`exporting`, `dispatching`) produce this; nothing above it knows how the run was
+recorded.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, final
+
+import torch
+import torch.utils._pytree as pytree
+from torch import Tensor
+
+from paramsym.parameters import Parameter
+
+
+@final
+@dataclass(frozen=True)
+class Ref:
+    """A value of the recording, by its number."""
+
+    id: int
+
+
+@final
+@dataclass(frozen=True)
+class Record:
+    """One call of an op.
+
+    Attributes:
+        target: What is called.
+        args: Positional arguments, with `Ref` in place of tensors.
+        kwargs: Keyword arguments, likewise.
+        outputs: Number of each tensor returned, in order; `None` where it is no tensor.
+        module: Path of the module that makes the call, `""` for the model itself.
+        mutates: Values whose memory the call changes (the recorder of real runs only).
+        is_sink: Whether the call has an effect outside the graph, such as reading a number out of a
+            tensor to decide a branch.
+    """
+
+    target: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    outputs: tuple[int | None, ...]
+    module: str = ""
+    mutates: tuple[int, ...] = ()
+    is_sink: bool = False
+
+    @property
+    def op(self) -> str:
+        """Name of the op without namespace and overload: `conv2d`."""
+        schema = getattr(self.target, "_schema", None)
+        if schema is not None:
+            return schema.name.split("::")[1]
+        return getattr(self.target, "__name__", str(self.target))
+
+    def bind(self) -> dict[str, Any]:
+        """The arguments by their names in the op's schema, defaults filled in."""
+        schema = getattr(self.target, "_schema", None)
+        if schema is None:
+            return {str(i): a for i, a in enumerate(self.args)} | dict(self.kwargs)
+        bound = {}
+        for i, argument in enumerate(schema.arguments):
+            if i < len(self.args):
+                bound[argument.name] = self.args[i]
+            elif argument.name in self.kwargs:
+                bound[argument.name] = self.kwargs[argument.name]
+            else:
+                bound[argument.name] = argument.default_value
+        return bound
+
+    def with_argument(self, name: str, value: Any) -> "Record":
+        """The same call with one argument, named as in the schema, replaced."""
+        names = [argument.name for argument in self.target._schema.arguments]  # type: ignore[attr-defined]
+        i = names.index(name)
+        if i < len(self.args):
+            return replace(self, args=(*self.args[:i], value, *self.args[i + 1 :]))
+        return replace(self, kwargs={**self.kwargs, name: value})
+
+    def inputs(self) -> list[int]:
+        """Numbers of the values that the call reads."""
+        leaves = pytree.tree_leaves((self.args, dict(self.kwargs)))
+        return [leaf.id for leaf in leaves if isinstance(leaf, Ref)]
+
+
+@final
+@dataclass(frozen=True)
+class Recording:
+    """A model's forward pass as data.
+
+    Attributes:
+        records: The calls, in order; those that no output depends on are left out.
+        parameters: Parameters of the model, tied ones once.
+        parameter_ids: Value number → canonical name of the parameter.
+        constants: Value number → buffer or constant tensor.
+        inputs: Value number → tensor that the user passed.
+        outputs: Numbers of the outputs of the function.
+        shapes: Shape of every tensor value.
+        mode: `"train"`, `"eval"` or `"exported"`.
+        mode_dependent: Whether the other mode computes another function.
+        state: Parameters at recording, by canonical name.
+    """
+
+    records: tuple[Record, ...]
+    parameters: tuple[Parameter, ...]
+    parameter_ids: Mapping[int, str]
+    constants: Mapping[int, Tensor]
+    inputs: Mapping[int, Tensor]
+    outputs: tuple[int, ...]
+    shapes: Mapping[int, tuple[int, ...]]
+    mode: str
+    mode_dependent: bool
+    state: Mapping[str, Tensor] = field(repr=False)
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Parameters that no output depends on."""
+        read = {i for record in self.records for i in record.inputs()} | set(self.outputs)
+        used = {name for i, name in self.parameter_ids.items() if i in read}
+        return tuple(p.name for p in self.parameters if p.name not in used)
+
+
+def live_records(records: Iterable[Record], outputs: Iterable[int]) -> tuple[Record, ...]:
+    """The records that the outputs depend on, and those with effects."""
+    needed = set(outputs)
+    kept = []
+    for record in reversed(list(records)):
+        touched = {i for i in (*record.outputs, *record.mutates) if i is not None}
+        if record.is_sink or touched & needed:
+            needed.update(record.inputs())
+            kept.append(record)
+    return tuple(reversed(kept))
+
+
+def replay(
+    recording: Recording,
+    params: Mapping[str, Tensor],
+    inputs: Mapping[int, Tensor],
+    *,
+    seed: int = 0,
+) -> list[Tensor]:
+    """Run the recorded calls again in float64, on other parameters and inputs.
+
+    Casts to a narrower floating type inside the model are lifted to float64. Random ops draw the
+    same numbers at every replay with the same seed; the caller's random state is left alone.
+
+    Args:
+        params: Parameters by canonical name; used in the dtype that they have.
+        inputs: Value number → tensor, as `recording.inputs`.
+        seed: Seed of random ops.
+
+    Returns:
+        The outputs, in order.
+    """
+    values: dict[int, Tensor] = {i: params[name] for i, name in recording.parameter_ids.items()}
+    mutated = {i for record in recording.records for i in record.mutates}
+    for i, tensor in (*recording.constants.items(), *inputs.items()):
+        values[i] = widen(tensor).clone() if i in mutated else widen(tensor)
+
+    def argument(leaf: Any) -> Any:
+        if isinstance(leaf, Ref):
+            return values[leaf.id]
+        if isinstance(leaf, torch.dtype):
+            return _wide_dtype(leaf)
+        return leaf
+
+    is_leaf = lambda x: isinstance(x, Ref)  # noqa: E731
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for record in recording.records:
+            args = pytree.tree_map(argument, record.args, is_leaf=is_leaf)
+            kwargs = pytree.tree_map(argument, dict(record.kwargs), is_leaf=is_leaf)
+            result = record.target(*args, **kwargs)
+            results = result if isinstance(result, tuple | list) else (result,)
+            for i, tensor in zip(record.outputs, results, strict=False):
+                if i is not None:
+                    values[i] = tensor
+    return [values[i] for i in recording.outputs]
+
+
+def widen(tensor: Tensor) -> Tensor:
+    """The tensor in float64 or complex128; others as they are."""
+    return tensor.detach().to(_wide_dtype(tensor.dtype))
+
+
+def _wide_dtype(dtype: torch.dtype) -> torch.dtype:
+    if dtype.is_complex:
+        return torch.complex128
+    return torch.float64 if dtype.is_floating_point else dtype

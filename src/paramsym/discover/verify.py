@@ -1,0 +1,195 @@
+"""Numerical verification: no family reaches a user unless the function is unchanged.
+
+Everything runs in float64 at generic parameters and inputs (the model's own, jittered), so that a
+zero bias or a constant input hides nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import final
+
+import torch
+from torch import Tensor
+
+from paramsym.action import act, tangent
+from paramsym.discover.recording import Recording, replay, widen
+from paramsym.family import Exactness, Family
+from paramsym.symmetry import Verification
+
+SCALE = 0.1
+VANISHING_EPS = 1e-60
+"""Stands in for the limit ε → 0: far below rounding beside any variance, yet no division by 0."""
+
+
+@final
+@dataclass(frozen=True)
+class _Point:
+    """A generic point: parameters, inputs, and the outputs there."""
+
+    recording: Recording
+    params: Mapping[str, Tensor]
+    inputs: Mapping[int, Tensor]
+    outputs: list[Tensor]
+
+
+def verify(
+    families: list[Family],
+    recording: Recording,
+    vanishing: list[tuple[int, str]],
+    seed: int,
+) -> tuple[list[Family], Verification]:
+    """Check families together; withdraw what fails.
+
+    Args:
+        families: What discovery found.
+        recording: The model's run.
+        vanishing: (record, argument) pairs where a normalisation's ε stands.
+        seed: Seed of the elements, the jitter, and random ops.
+
+    Returns:
+        The families that hold, marked verified, with measured defects where they are exact only
+        as ε → 0; and what was measured.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    point = _generic_point(_without_eps(recording, vanishing), generator, seed)
+    kept, withdrawn = _surviving(families, point, generator, seed)
+    word = _sample(kept, generator)
+    tolerance = _tolerance(recording, word)
+    invariance = _defect(kept, word, point, seed)
+    derivative = _derivative(kept, point, generator, seed)
+    marked = _with_defects(kept, recording, point, generator, seed)
+    return marked, Verification(
+        invariance, derivative, tolerance, tuple(family.name for family in withdrawn)
+    )
+
+
+def _surviving(
+    families: list[Family], point: _Point, generator: torch.Generator, seed: int
+) -> tuple[list[Family], list[Family]]:
+    """All families if one joint element leaves the outputs alone; otherwise by bisection."""
+    if not families:
+        return [], []
+    word = _sample(families, generator)
+    if _defect(families, word, point, seed) <= _tolerance(point.recording, word):
+        derivative = _derivative(families, point, generator, seed)
+        if derivative is None or derivative <= _tolerance(point.recording, word):
+            return families, []
+    if len(families) == 1:
+        return [], families
+    half = len(families) // 2
+    left, lost_left = _surviving(families[:half], point, generator, seed)
+    right, lost_right = _surviving(families[half:], point, generator, seed)
+    return left + right, lost_left + lost_right
+
+
+def _with_defects(
+    families: list[Family],
+    recording: Recording,
+    point: _Point,
+    generator: torch.Generator,
+    seed: int,
+) -> list[Family]:
+    """Mark as verified; measure what the model's own ε costs, jointly for all families it does."""
+    guarded = [family for family in families if family.exactness.as_eps_vanishes]
+    exactness = Exactness(as_eps_vanishes=True)
+    if guarded:
+        outputs = replay(recording, point.params, point.inputs, seed=seed)
+        own = replace(point, recording=recording, outputs=outputs)
+        exactness = replace(
+            exactness, defect=_defect(guarded, _sample(guarded, generator), own, seed)
+        )
+    return [
+        replace(family, verified=True, exactness=exactness)
+        if family.exactness.as_eps_vanishes
+        else replace(family, verified=True)
+        for family in families
+    ]
+
+
+def _sample(families: list[Family], generator: torch.Generator) -> list[Tensor]:
+    return [f.group.sample(SCALE, generator=generator, discrete=True) for f in families]
+
+
+def _defect(families: list[Family], word: list[Tensor], point: _Point, seed: int) -> float:
+    """Relative change of the outputs under a word."""
+    moved = act(zip(families, word, strict=True), point.params)
+    outputs = replay(point.recording, moved, point.inputs, seed=seed)
+    return max(
+        (_relative(a - b, b) for a, b in zip(outputs, point.outputs, strict=True)), default=0.0
+    )
+
+
+def _derivative(
+    families: list[Family], point: _Point, generator: torch.Generator, seed: int
+) -> float | None:
+    """Relative derivative of the outputs along a generator of size 1; `None` where an op of the
+    model has no forward derivative."""
+    parts = [(f, f.group.sample_algebra(generator=generator)) for f in families]
+    field = tangent(parts, point.params)
+    direction = {k: field.get(k, torch.zeros_like(p)) for k, p in point.params.items()}
+
+    def run(params: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        return tuple(replay(point.recording, params, point.inputs, seed=seed))
+
+    try:
+        changes = torch.func.jvp(run, (dict(point.params),), (direction,))[1]
+    except (NotImplementedError, RuntimeError):
+        return None
+    return max((_relative(d, b) for d, b in zip(changes, point.outputs, strict=True)), default=0.0)
+
+
+def _relative(change: Tensor, reference: Tensor) -> float:
+    if not (reference.is_floating_point() or reference.is_complex()):
+        return float((change != 0).any())
+    size = reference.abs().max()
+    if not bool(torch.isfinite(size)):
+        return float("inf")
+    return float(change.abs().max() / size) if size > 0 else float(change.abs().max())
+
+
+def _tolerance(recording: Recording, word: list[Tensor]) -> float:
+    """A rounding bound: every op may lose a few units in the last place, and every element passes
+    its condition number on, once where it is written and once where it is read."""
+    worst = max((_condition(g) for g in word), default=1.0)
+    depth = max(1, len(recording.records))
+    return 64 * torch.finfo(torch.float64).eps * depth * worst**2
+
+
+def _condition(g: Tensor) -> float:
+    if g.ndim < 2 or g.shape[-1] != g.shape[-2]:
+        size = g.abs().clamp_min(torch.finfo(g.dtype).tiny)
+        return float(size.max() / size.min()) if size.min() > 1e-12 else 1.0
+    return float(torch.linalg.cond(g).max())
+
+
+def _without_eps(recording: Recording, vanishing: list[tuple[int, str]]) -> Recording:
+    records = list(recording.records)
+    for i, argument in vanishing:
+        records[i] = records[i].with_argument(argument, VANISHING_EPS)
+    return replace(recording, records=tuple(records))
+
+
+def _generic_point(recording: Recording, generator: torch.Generator, seed: int) -> _Point:
+    """The model's parameters and inputs, jittered; as they are where that leaves the domain."""
+    params = {name: widen(p) for name, p in recording.state.items()}
+    inputs = {i: widen(x) for i, x in recording.inputs.items()}
+    jittered = {name: _jitter(p, generator) for name, p in params.items()}
+    moved = {i: _jitter(x, generator) if x.is_floating_point() else x for i, x in inputs.items()}
+    for ps, xs in ((jittered, moved), (jittered, inputs), (params, inputs)):
+        outputs = replay(recording, ps, xs, seed=seed)
+        if all(bool(torch.isfinite(y).all()) for y in outputs if y.is_floating_point()):
+            return _Point(recording, ps, xs, outputs)
+    raise ValueError(
+        "the model's outputs are not finite at the given inputs. "
+        "Pass inputs for which it computes finite numbers."
+    )
+
+
+def _jitter(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Entries multiplied by positive factors near 1; zeros replaced by small numbers."""
+    if not x.is_floating_point() or x.numel() == 0:
+        return x
+    noise = torch.randn(x.shape, generator=generator, dtype=x.dtype)
+    typical = x.abs().mean()
+    small = 0.1 * noise * torch.where(typical > 0, typical, 1)
+    return torch.where(x == 0, small, x * (0.2 * noise).exp())

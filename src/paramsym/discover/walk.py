@@ -1,0 +1,184 @@
+"""The walk: every record's rule in turn, from parameters to outputs."""
+
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+import torch
+import torch.utils._pytree as pytree
+from torch import Tensor
+
+from paramsym.discover.facts import Facts
+from paramsym.discover.labels import Layer, Value
+from paramsym.discover.ops import LAYOUTS, READS_SQUARES, RULES, Call
+from paramsym.discover.ops.registry import Result
+from paramsym.discover.recording import Record, Recording, Ref
+
+
+@final
+@dataclass(frozen=True)
+class Walk:
+    """What a walk found.
+
+    Attributes:
+        facts: Everything the rules stated.
+        parameters: Labels of every parameter that is used, by canonical name.
+    """
+
+    facts: Facts
+    parameters: dict[str, Value]
+
+
+def walk(recording: Recording) -> Walk:
+    """Label the parameters and carry the labels through the recorded calls."""
+    facts = Facts()
+    values: dict[int, Value] = {}
+    for i, tensor in recording.constants.items():
+        # A buffer that happens to be zero now is state, not structure.
+        is_zero = tensor.device.type != "meta" and bool((tensor == 0).all())
+        values[i] = Value(recording.shapes[i], constant=None if is_zero else tensor)
+    for i in recording.inputs:
+        values[i] = Value(recording.shapes[i])
+    labelled = _label_parameters(recording, facts)
+    for i, name in recording.parameter_ids.items():
+        if name in labelled:
+            values[i] = labelled[name]
+
+    for index, record in enumerate(recording.records):
+        outputs = _run(index, record, recording, values, facts)
+        for i, value in zip(record.outputs, outputs, strict=False):
+            if i is not None:
+                values[i] = value if value is not None else Value(recording.shapes[i])
+    for i in recording.outputs:
+        facts.pin(_settled(values[i], facts))
+    _fix_gauges(labelled, facts)
+    return Walk(facts, labelled)
+
+
+def _run(
+    index: int, record: Record, recording: Recording, values: dict[int, Value], facts: Facts
+) -> list[Value | None]:
+    shapes = tuple(None if i is None else recording.shapes[i] for i in record.outputs)
+    read = [values[i] for i in record.inputs()]
+    aliases = [i for i in record.mutates if i not in record.outputs]
+    if any(values[i].layers for i in aliases if i in values) or (
+        aliases and any(value.layers for value in read)
+    ):
+        # A write through one view of shared memory changes the others; not followed.
+        for i in aliases:
+            facts.pin(values[i])
+            values[i] = Value(recording.shapes[i])
+        return _as_list(_call(index, record, values, facts, shapes).refuse())
+    for i in aliases:
+        values[i] = Value(recording.shapes[i])
+    if not any(value.layers for value in read):
+        return _unlabelled(record, read, values, shapes)
+    call = _call(index, record, values, facts, shapes)
+    if record.op not in READS_SQUARES:
+        settled = pytree.tree_map(
+            lambda x: _settled(x, facts) if isinstance(x, Value) else x,
+            call.arguments,
+            is_leaf=lambda x: isinstance(x, Value),
+        )
+        call = replace(call, arguments=settled)
+    rule = RULES.get(_without_underscore(record.op))
+    result = call.refuse() if rule is None else rule(call)
+    return _as_list(result)
+
+
+def _as_list(result: Result) -> list[Value | None]:
+    return [result] if isinstance(result, Value) else list(result)
+
+
+def _call(
+    index: int,
+    record: Record,
+    values: dict[int, Value],
+    facts: Facts,
+    shapes: tuple[tuple[int, ...] | None, ...],
+) -> Call:
+    def resolve(leaf: Any) -> Any:
+        return values[leaf.id] if isinstance(leaf, Ref) else leaf
+
+    arguments = pytree.tree_map(resolve, record.bind(), is_leaf=lambda x: isinstance(x, Ref))
+    return Call(index, record, arguments, shapes, facts)
+
+
+def _without_underscore(op: str) -> str:
+    """In-place ops (`relu_`) follow the rule of the op itself."""
+    return op if op in RULES or not op.endswith("_") else op.removesuffix("_")
+
+
+def _settled(value: Value, facts: Facts) -> Value:
+    """A pending square that something other than a sum reads: its entries do not mix."""
+    if value.square is None:
+        return value
+    facts.isolate(value.square.labels)
+    return replace(value, square=None)
+
+
+def _unlabelled(
+    record: Record,
+    read: list[Value],
+    values: dict[int, Value],
+    shapes: tuple[tuple[int, ...] | None, ...],
+) -> list[Value | None]:
+    """Outputs of a call that no parameter reaches; computed where its inputs are constants."""
+    results: list[Any] = [None] * len(shapes)
+    tags = getattr(record.target, "tags", ())
+    random = torch.Tag.nondeterministic_seeded in tags
+    if not random and not record.mutates and all(value.constant is not None for value in read):
+        resolve = lambda x: values[x.id].constant if isinstance(x, Ref) else x  # noqa: E731
+        args = pytree.tree_map(resolve, record.args, is_leaf=lambda x: isinstance(x, Ref))
+        kwargs = pytree.tree_map(resolve, dict(record.kwargs), is_leaf=lambda x: isinstance(x, Ref))
+        with torch.no_grad():
+            result = record.target(*args, **kwargs)
+        results = list(result) if isinstance(result, tuple | list) else [result]
+    return [
+        None
+        if shape is None
+        else Value(shape, constant=tensor if isinstance(tensor, Tensor) else None)
+        for shape, tensor in zip(shapes, results, strict=False)
+    ]
+
+
+def _label_parameters(recording: Recording, facts: Facts) -> dict[str, Value]:
+    """One label a coordinate of every axis; some ops ask for another layout."""
+    layouts: dict[str, tuple[Layer, ...]] = {}
+    shapes = {p.name: p.shape for p in recording.parameters}
+    for index, record in enumerate(recording.records):
+        for argument, reference in record.bind().items():
+            special = LAYOUTS.get((record.op, argument))
+            if special is None or not isinstance(reference, Ref):
+                continue
+            name = recording.parameter_ids.get(reference.id)
+            if name is not None and name not in layouts:
+                call = Call(index, record, record.bind(), (), facts)
+                layouts[name] = special(call, shapes[name])
+    unused = set(recording.unused)
+    return {
+        name: Value(shape, layouts.get(name) or _axis_by_axis(shape, facts), parameter=name)
+        for name, shape in shapes.items()
+        if name not in unused
+    }
+
+
+def _axis_by_axis(shape: tuple[int, ...], facts: Facts) -> tuple[Layer, ...]:
+    axes = [a for a, size in enumerate(shape) if size > 1]
+    if not axes:
+        return (Layer(facts.fresh((1,) * len(shape))),)
+    return tuple(
+        Layer(facts.fresh((size,)).reshape([-1 if i == a else 1 for i in range(len(shape))]))
+        for a in axes
+        for size in [shape[a]]
+    )
+
+
+def _fix_gauges(parameters: dict[str, Value], facts: Facts) -> None:
+    """Spend what is left of the freedom to scale one axis of a parameter up and another down.
+
+    It changes no parameter, so fixing one label of all axes but one loses nothing.
+    """
+    for name, value in parameters.items():
+        spare = len(value.layers) - 1 - facts.gauge_fixed.get(name, 0)
+        for layer in value.layers[:spare] if spare > 0 else ():
+            facts.balance(Layer(layer.labels.reshape(-1)[:1]))

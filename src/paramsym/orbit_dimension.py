@@ -1,0 +1,115 @@
+"""Dimensions of orbits: by rank of the infinitesimal action, and at generic parameters."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from paramsym.action import tangent
+from paramsym.family import Family
+from paramsym.groups import Group
+
+DENSE_LIMIT = 40_000_000
+"""Largest matrix of tangents, in entries (320 MB in float64), that is built."""
+
+
+def tangent_rank(
+    families: Sequence[Family], params: Mapping[str, Tensor], *, symmetric: bool = False
+) -> int:
+    """Rank of the infinitesimal action of all families together, in float64.
+
+    With `symmetric`, of the symmetric generators only: the number of independent conserved
+    quantities of families that have laws, because M·θ is the gradient of Q_M up to a factor.
+
+    Columns (generators) are normalised; a singular value counts above max(shape)·eps·largest, the
+    rounding bound of a dense SVD.
+
+    Raises:
+        ValueError: If the matrix would have more than `DENSE_LIMIT` entries.
+    """
+    moved = sorted(set().union(*(family.moves for family in families)))
+    total = sum(params[name].numel() for name in moved)
+    generators = sum(f.group.symmetric_dim if symmetric else f.group.dim for f in families)
+    if total * generators > DENSE_LIMIT:
+        raise ValueError(
+            f"`orbit_dim` needs a dense matrix of {generators} generators × {total} parameters, "
+            f"more than {DENSE_LIMIT:.0e} entries. Use `symmetry.dim`, or `symmetry.select(...)` "
+            "on a few families."
+        )
+    if total * generators == 0:
+        return 0
+    exact = {name: p.detach().double().cpu() for name, p in params.items()}
+    rows = torch.zeros(generators, total, dtype=torch.float64)
+    offsets: dict[str, int] = {}
+    for name in moved:
+        offsets[name] = sum(params[k].numel() for k in offsets)
+    k = 0
+    for family in families:
+        basis = _symmetric_basis(family.group) if symmetric else family.group.basis()
+        for generator in basis:
+            for name, value in tangent([(family, generator)], exact).items():
+                start = offsets[name]
+                rows[k, start : start + value.numel()] = value.flatten()
+            k += 1
+    norms = rows.norm(dim=1, keepdim=True)
+    rows = rows / torch.where(norms > 0, norms, 1)
+    values = torch.linalg.svdvals(rows)
+    threshold = max(rows.shape) * torch.finfo(torch.float64).eps * values[0]
+    return int((values > threshold).sum())
+
+
+def _symmetric_basis(group: Group) -> Tensor:
+    """An orthonormal basis of the symmetric part of the algebra, `[symmetric_dim, *shape]`."""
+    parts = torch.stack([group.symmetric(M) for M in group.basis()]).flatten(1)
+    _, _, directions = torch.linalg.svd(parts, full_matrices=False)
+    return directions[: group.symmetric_dim].reshape(-1, *group.shape)
+
+
+def generic_dim(
+    families: Sequence[Family], shapes: Mapping[str, tuple[int, ...]], *, laws: bool = False
+) -> int:
+    """Dimension of the joint orbit at generic parameters; with `laws`, the number of independent
+    conserved quantities of families that have one.
+
+    Scalings are independent of one another and of the matrices (discovery removes those that a
+    matrix family contains). Matrix families that share a parameter are coupled: their stabilizers
+    can be smaller than apart (docs/derivations.md), so their joint rank is computed at random
+    parameters, or bounded by the sum of the closed forms where that is too large.
+    """
+    def own(family: Family) -> int:
+        return family.law_dim if laws else family.dim
+
+    dim = sum(own(f) for f in families if f.group.diagonal)
+    for coupled in _coupled([f for f in families if not f.group.diagonal]):
+        dim += own(coupled[0]) if len(coupled) == 1 else _coupled_dim(coupled, shapes, laws)
+    return dim
+
+
+def _coupled_dim(
+    families: list[Family], shapes: Mapping[str, tuple[int, ...]], laws: bool
+) -> int:
+    names = set().union(*(f.moves | f.reads for f in families))
+    generator = torch.Generator().manual_seed(0)
+    draw = {
+        k: torch.randn(shapes[k], dtype=torch.float64, generator=generator) for k in sorted(names)
+    }
+    try:
+        return tangent_rank(families, draw, symmetric=laws)
+    except ValueError:
+        return sum(f.law_dim if laws else f.dim for f in families)
+
+
+def _coupled(families: Iterable[Family]) -> list[list[Family]]:
+    """Families in groups that share a moved parameter, directly or through others."""
+    groups: list[tuple[set[str], list[Family]]] = []
+    for family in families:
+        names, members = set(family.moves), [family]
+        apart = []
+        for group in groups:
+            if group[0] & names:
+                names |= group[0]
+                members = group[1] + members
+            else:
+                apart.append(group)
+        groups = [*apart, (names, members)]
+    return [members for _, members in groups]

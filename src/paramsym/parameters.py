@@ -1,0 +1,110 @@
+"""The parameters that a symmetry speaks of, and the checks at the public boundary."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+
+@final
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of the model; tied weights are one parameter.
+
+    Attributes:
+        name: Canonical name, the first in `model.named_parameters()`.
+        shape: Its shape.
+        aliases: Other names of the same tensor.
+        trainable: Whether it required a gradient at discovery.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    aliases: tuple[str, ...] = ()
+    trainable: bool = True
+
+    @property
+    def numel(self) -> int:
+        return torch.Size(self.shape).numel()
+
+
+def parameters_of(model: nn.Module) -> tuple[Parameter, ...]:
+    """The parameters of a module, tied ones once (by identity of the tensor)."""
+    names: dict[int, list[str]] = {}
+    tensors: dict[int, Tensor] = {}
+    for name, tensor in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(tensor), []).append(name)
+        tensors[id(tensor)] = tensor
+    return tuple(
+        Parameter(first, tuple(tensors[key].shape), tuple(rest), tensors[key].requires_grad)
+        for key, (first, *rest) in names.items()
+    )
+
+
+def check_params(
+    params: Mapping[str, Tensor],
+    expected: Iterable[Parameter],
+    *,
+    argument: str = "params",
+    values: bool = False,
+) -> None:
+    """Raise unless `params` has exactly the expected names, with fitting shapes and dtypes.
+
+    Args:
+        params: Parameter dict, as `dict(model.named_parameters())`.
+        expected: What the symmetry was discovered on.
+        argument: How to call the dict in messages.
+        values: Also require finite entries. This reads the values, so it cannot run under `vmap`.
+
+    Raises:
+        TypeError: If `params` is no mapping, or an entry is no floating-point tensor.
+        ValueError: If a name is missing or unknown, a shape differs, or an entry is not finite.
+    """
+    if not isinstance(params, Mapping):
+        raise TypeError(
+            f"`{argument}` must be a dict of tensors by parameter name; "
+            f"got {type(params).__name__}. Pass `dict(model.named_parameters())`."
+        )
+    expected = tuple(expected)
+    known = {p.name for p in expected}
+    aliases = {alias: p.name for p in expected for alias in p.aliases}
+    for p in expected:
+        if p.name not in params:
+            raise ValueError(
+                f"`{argument}` lacks {p.name!r}, which the symmetry was discovered on. "
+                "Pass all of `dict(model.named_parameters())`, frozen ones too."
+            )
+        _check_entry(params[p.name], p, argument, values)
+    for name in params:
+        if name in known:
+            continue
+        if name in aliases:
+            hint = f"It is tied to {aliases[name]!r}; keep that name alone."
+        else:
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f"Did you mean {close[0]!r}?" if close else "Remove it."
+        raise ValueError(f"`{argument}` has an unknown entry {name!r}. {hint}")
+
+
+def _check_entry(tensor: object, p: Parameter, argument: str, values: bool) -> None:
+    where = f"`{argument}[{p.name!r}]`"
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"{where} must be a tensor; got {type(tensor).__name__}.")
+    if not tensor.is_floating_point():
+        raise TypeError(
+            f"{where} must be a floating-point tensor; got {tensor.dtype}. "
+            "Convert it with `.double()` or `.float()`."
+        )
+    if tuple(tensor.shape) != p.shape:
+        raise ValueError(
+            f"{where} must have shape {p.shape}, as at discovery; got {tuple(tensor.shape)}. "
+            "Discover the symmetry of this model anew if its sizes have changed."
+        )
+    if values and not bool(torch.isfinite(tensor).all()):
+        bad = int((~torch.isfinite(tensor)).sum())
+        raise ValueError(
+            f"{where} must be finite; {bad} of {tensor.numel()} entries are NaN or infinite."
+        )

@@ -1,0 +1,166 @@
+"""Symmetries as JSON: a schema with versions, indices as ranges."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from paramsym.family import Exactness, Family
+from paramsym.groups import GROUPS, ComplexScaling, Group, Orthogonal
+from paramsym.parameters import Parameter
+from paramsym.ports import Frame, Port, Slot, Source, Term
+from paramsym.symmetry import Barrier, Symmetry, Verification
+
+SCHEMA = "paramsym.symmetry/1"
+
+
+def to_dict(symmetry: Symmetry) -> dict[str, Any]:
+    """The symmetry as JSON-ready data."""
+    return {
+        "schema": SCHEMA,
+        "mode": symmetry.mode,
+        "mode_dependent": symmetry.mode_dependent,
+        "families": [_family_to_dict(family) for family in symmetry.families],
+        "parameters": [asdict(p) for p in symmetry.parameters],
+        "barriers": [asdict(b) for b in symmetry.barriers],
+        "unused": list(symmetry.unused),
+        "verification": asdict(symmetry.verification) if symmetry.verification else None,
+    }
+
+
+def from_dict(data: Mapping[str, Any]) -> Symmetry:
+    """The symmetry that `to_dict` described.
+
+    Raises:
+        ValueError: If the schema is another one, or a field is missing.
+    """
+    if not isinstance(data, Mapping) or data.get("schema") != SCHEMA:
+        got = data.get("schema") if isinstance(data, Mapping) else type(data).__name__
+        raise ValueError(
+            f"`data` must be a symmetry saved by paramsym with schema {SCHEMA!r}; got {got!r}. "
+            "Discover the symmetry anew, or read the file with the version that wrote it."
+        )
+    try:
+        verification = data["verification"]
+        return Symmetry(
+            families=tuple(_family_from_dict(f) for f in data["families"]),
+            parameters=tuple(
+                Parameter(p["name"], tuple(p["shape"]), tuple(p["aliases"]), p["trainable"])
+                for p in data["parameters"]
+            ),
+            barriers=tuple(
+                Barrier(b["op"], b["count"], tuple(b["where"]), b["reason"])
+                for b in data["barriers"]
+            ),
+            unused=tuple(data["unused"]),
+            mode=data["mode"],
+            mode_dependent=data["mode_dependent"],
+            verification=Verification(
+                **{**verification, "withdrawn": tuple(verification["withdrawn"])}
+            )
+            if verification
+            else None,
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"`data` is not a complete saved symmetry: {error!r} is amiss.") from error
+
+
+def _family_to_dict(family: Family) -> dict[str, Any]:
+    return {
+        "name": family.name,
+        "group": _group_to_dict(family.group),
+        "dim": family.dim,
+        "laws": family.law_dim,
+        "exactness": asdict(family.exactness),
+        "verified": family.verified,
+        "ports": [_port_to_dict(port) for port in family.ports],
+        "terms": [asdict(term) for term in family.terms],
+    }
+
+
+def _family_from_dict(data: Mapping[str, Any]) -> Family:
+    return Family(
+        name=data["name"],
+        group=_group_from_dict(data["group"]),
+        ports=tuple(_port_from_dict(p) for p in data["ports"]),
+        terms=tuple(_term_from_dict(t) for t in data["terms"]),
+        exactness=Exactness(**data["exactness"]),
+        verified=data["verified"],
+    )
+
+
+def _group_to_dict(group: Group) -> dict[str, Any]:
+    extra = {"fixes_mean": group.fixes_mean} if isinstance(group, Orthogonal) else {}
+    return {"kind": type(group).__name__, "n": group.n, "copies": group.copies, **extra}
+
+
+def _group_from_dict(data: Mapping[str, Any]) -> Group:
+    kind: Any = GROUPS[data["kind"]]
+    if kind is ComplexScaling:
+        return ComplexScaling(copies=data["copies"])
+    if kind is Orthogonal:
+        return Orthogonal(data["n"], data["copies"], data["fixes_mean"])
+    return kind(data["n"], data["copies"])
+
+
+def _port_to_dict(port: Port) -> dict[str, Any]:
+    return {
+        "parameter": port.parameter,
+        "view": list(port.view),
+        "axes": list(port.axes),
+        "index_shape": list(port.index.shape),
+        "index": _to_ranges(port.index),
+        "dual": port.dual,
+        "degree": port.degree,
+        "frame": asdict(port.frame) if port.frame else None,
+    }
+
+
+def _port_from_dict(data: Mapping[str, Any]) -> Port:
+    return Port(
+        parameter=data["parameter"],
+        view=tuple(data["view"]),
+        axes=tuple(data["axes"]),
+        index=_from_ranges(data["index"], data["index_shape"]),
+        dual=data["dual"],
+        degree=data["degree"],
+        frame=Frame(**data["frame"]) if data["frame"] else None,
+    )
+
+
+def _term_from_dict(data: Mapping[str, Any]) -> Term:
+    return Term(
+        target=_slot_from_dict(data["target"]),
+        equation=data["equation"],
+        sources=tuple(
+            Source(_slot_from_dict(s["slot"]), s["power"], s["offset"]) for s in data["sources"]
+        ),
+        coefficient=data["coefficient"],
+    )
+
+
+def _slot_from_dict(data: Mapping[str, Any]) -> Slot:
+    block = tuple((b[0], b[1]) if b else None for b in data["block"])
+    return Slot(data["parameter"], block)
+
+
+def _to_ranges(index: Tensor) -> list[list[int]]:
+    """Flattened indices as runs `[start, count, step]`, the longest first come."""
+    values = index.flatten().tolist()
+    runs: list[list[int]] = []
+    k = 0
+    while k < len(values):
+        step = values[k + 1] - values[k] if k + 1 < len(values) else 1
+        stop = k + 1
+        while stop < len(values) and values[stop] - values[stop - 1] == step:
+            stop += 1
+        runs.append([values[k], stop - k, step])
+        k = stop
+    return runs
+
+
+def _from_ranges(runs: list[list[int]], shape: list[int]) -> Tensor:
+    parts = [start + step * torch.arange(count) for start, count, step in runs]
+    return torch.cat(parts).reshape(shape) if parts else torch.empty(shape, dtype=torch.int64)

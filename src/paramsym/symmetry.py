@@ -1,0 +1,402 @@
+"""The symmetry of a model's parameter space: families of group actions, and what they do."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from paramsym import action, conserved
+from paramsym.element import AlgebraElement, GroupElement
+from paramsym.family import Family
+from paramsym.orbit_dimension import generic_dim, tangent_rank
+from paramsym.parameters import Parameter, check_params
+
+
+@final
+@dataclass(frozen=True)
+class Barrier:
+    """An op that was not analysed: symmetries may exist behind it that are not reported.
+
+    Attributes:
+        op: Name of the op.
+        count: How often it occurs with parameters behind it.
+        where: Modules it occurs in.
+        reason: Why it stops the analysis.
+    """
+
+    op: str
+    count: int
+    where: tuple[str, ...]
+    reason: str
+
+
+@final
+@dataclass(frozen=True)
+class Verification:
+    """What the numerical check of a symmetry measured, in float64.
+
+    Attributes:
+        invariance: Relative change of the outputs under a joint random element.
+        derivative: Relative size of the outputs' derivative along a joint random generator.
+        tolerance: The rounding bound that both were held against.
+        withdrawn: Families that failed and were removed: a bug of paramsym, please report it.
+    """
+
+    invariance: float
+    derivative: float | None
+    tolerance: float
+    withdrawn: tuple[str, ...] = ()
+
+
+@final
+@dataclass(frozen=True)
+class Symmetry:
+    """The continuous symmetries of a model's parameters, as plain data.
+
+    Parameter dicts are `dict(model.named_parameters())`; all functions return new dicts and leave
+    their arguments alone. They check names and shapes; `check=True` checks values too.
+
+    Attributes:
+        families: What each hidden space may do.
+        parameters: Parameters of the model, tied ones once.
+        barriers: Ops that were not analysed.
+        unused: Parameters that the outputs do not depend on.
+        mode: `"train"`, `"eval"`, or `"exported"`, in which the model was recorded.
+        mode_dependent: Whether the model computes another function in the other mode (dropout,
+            batch norm). Laws are those of training in the recorded mode.
+        verification: What was measured; `None` where nothing was.
+    """
+
+    families: tuple[Family, ...]
+    parameters: tuple[Parameter, ...]
+    barriers: tuple[Barrier, ...] = ()
+    unused: tuple[str, ...] = ()
+    mode: str = "train"
+    mode_dependent: bool = False
+    verification: Verification | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        shapes = {p.name: p.shape for p in self.parameters}
+        for family in self.families:
+            family.require_shapes(shapes)
+        if len(self._by_name) != len(self.families):
+            raise ValueError("families must have distinct names; rename the repeated ones.")
+
+    @classmethod
+    def of(cls, families: Iterable[Family], params: Mapping[str, Tensor] | nn.Module) -> "Symmetry":
+        """A symmetry from hand-written families, for parameters or a model."""
+        from paramsym.parameters import parameters_of
+
+        if isinstance(params, nn.Module):
+            return cls(tuple(families), parameters_of(params))
+        described = (
+            Parameter(k, tuple(p.shape), (), not isinstance(p, nn.Parameter) or p.requires_grad)
+            for k, p in params.items()
+        )
+        return cls(tuple(families), tuple(described))
+
+    @cached_property
+    def _by_name(self) -> dict[str, Family]:
+        return {family.name: family for family in self.families}
+
+    def __iter__(self) -> Iterator[Family]:
+        return iter(self.families)
+
+    def __len__(self) -> int:
+        return len(self.families)
+
+    def __getitem__(self, name: str) -> Family:
+        """The family of that name."""
+        if name not in self._by_name:
+            raise KeyError(f"no family {name!r}; there are {list(self._by_name)}")
+        return self._by_name[name]
+
+    def select(self, *names: str) -> "Symmetry":
+        """The same symmetry with only some of the families, in the order given."""
+        return replace(self, families=tuple(self[name] for name in names))
+
+    def __str__(self) -> str:
+        from paramsym.summary import as_text
+
+        return as_text(self)
+
+    # -- dimensions ------------------------------------------------------------------------
+
+    @property
+    def group_dim(self) -> int:
+        """Dimension of the abstract group: the sum over families."""
+        return sum(family.group.dim for family in self.families)
+
+    @cached_property
+    def dim(self) -> int:
+        """Dimension of the orbit at generic parameters: flat directions that the symmetry gives.
+
+        By closed forms; families of matrices that share parameters are handled together, by the
+        rank of their joint action at random parameters (by the sum of the closed forms, an upper
+        bound, where that is too large to compute).
+        """
+        return generic_dim(self.families, {p.name: p.shape for p in self.parameters})
+
+    def orbit_dim(self, params: Mapping[str, Tensor]) -> int:
+        """Dimension of the orbit through `params`: rank of the infinitesimal action there.
+
+        Dense: for small models, the check on `dim`.
+
+        Raises:
+            ValueError: If the matrix of tangents would be too large.
+        """
+        self._check(params, check=True)
+        return tangent_rank(self.families, params)
+
+    @property
+    def law_dim(self) -> int:
+        """Number of independent conserved quantities at generic parameters."""
+        return sum(family.law_dim for family in self._lawful)
+
+    @property
+    def _lawful(self) -> list[Family]:
+        """Families with a law: gradient flow must be free to move all that they move."""
+        frozen = {p.name for p in self.parameters if not p.trainable}
+        return [f for f in self.families if f.has_law and not f.moves & frozen]
+
+    # -- elements --------------------------------------------------------------------------
+
+    def identity(self) -> GroupElement:
+        """The unit."""
+        return self._word([family.group.identity() for family in self.families])
+
+    def sample(
+        self,
+        scale: float = 0.1,
+        *,
+        generator: torch.Generator | None = None,
+        discrete: bool = False,
+    ) -> GroupElement:
+        """Draw a group element near the identity, one letter a family, in float64.
+
+        Args:
+            scale: Spread of the generators.
+            generator: Source of randomness.
+            discrete: Also draw from the other components (reflections).
+        """
+        return self._word(
+            [
+                family.group.sample(scale, generator=generator, discrete=discrete)
+                for family in self.families
+            ]
+        )
+
+    def sample_algebra(
+        self, scale: float = 1.0, *, generator: torch.Generator | None = None
+    ) -> AlgebraElement:
+        """Draw an element of the Lie algebra, in float64."""
+        draws = {f.name: f.group.sample_algebra(scale, generator=generator) for f in self.families}
+        return AlgebraElement({f.name: f.group for f in self.families}, draws)
+
+    def _word(self, tensors: list[Tensor]) -> GroupElement:
+        names = tuple(family.name for family in self.families)
+        return GroupElement(names, tuple(f.group for f in self.families), tuple(tensors))
+
+    # -- the action --------------------------------------------------------------------------
+
+    def act(
+        self,
+        g: GroupElement | Mapping[str, Tensor],
+        params: Mapping[str, Tensor],
+        *,
+        check: bool = False,
+    ) -> dict[str, Tensor]:
+        """The parameters moved by `g`, which compute the same function (Proposition 3.2).
+
+        Args:
+            g: A group element from `sample`, a product of such, or a dict from family names to
+                group elements, applied in that order. It is cast to the parameters' dtype.
+            params: Parameter dict.
+            check: Also check values: finite parameters, membership in the group.
+
+        Returns:
+            A new dict; parameters that nothing moves are the same tensors.
+
+        Raises:
+            ValueError: If a name or shape does not fit, or with `check` a value.
+            TypeError: If an entry is not a floating-point tensor.
+        """
+        self._check(params, check=check)
+        return action.act(self._letters(g, check), params)
+
+    @torch.no_grad()
+    def act_(self, g: GroupElement | Mapping[str, Tensor], model: nn.Module) -> None:
+        """Move a module's parameters in place; all of them or, on an error, none.
+
+        Raises:
+            ValueError: As `act`; also if the symmetry depends on the mode and the model is in the
+                other one.
+        """
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"`model` must be a torch.nn.Module; got {type(model).__name__}.")
+        now = "train" if model.training else "eval"
+        if self.mode_dependent and self.mode in ("train", "eval") and now != self.mode:
+            raise ValueError(
+                f"`model` is in {now} mode, but this symmetry was discovered in {self.mode} mode "
+                "and the model computes another function there. "
+                f"Call `model.{self.mode}()` first, or discover it in {now} mode."
+            )
+        params = dict(model.named_parameters())
+        moved = self.act(g, params, check=True)
+        for name, tensor in params.items():
+            if moved[name] is not tensor:
+                tensor.copy_(moved[name])
+
+    def tangent(
+        self, M: AlgebraElement | Mapping[str, Tensor], params: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Infinitesimal action M·θ: the derivative of `act(exp(tM))` at t = 0 (eq. (5)).
+
+        Returns:
+            A dict with the same keys as `params`; zeros where nothing moves.
+
+        Raises:
+            ValueError: If a name or shape does not fit.
+        """
+        self._check(params)
+        field = action.tangent(self._parts(M, "M"), params)
+        return {k: field[k] if k in field else torch.zeros_like(p) for k, p in params.items()}
+
+    def moment(
+        self, params: Mapping[str, Tensor], covector: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """For each family the P with ⟨covector, M·θ⟩ = ⟨P, M⟩; zero for covector ∇L (Prop. 3.4)."""
+        self._check(params)
+        check_params(covector, self.parameters, argument="covector")
+        return {f.name: action.moment(f, params, covector) for f in self.families}
+
+    # -- what training conserves ---------------------------------------------------------------
+
+    def conserved(self, params: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Conserved quantities of gradient flow, {family name: Q} (eq. (12)).
+
+        Families that touch a frozen parameter, or whose generators are not symmetric, have no law
+        and are absent. For scalings of a layer Q is `[h]`, ‖V_i‖² + b_i² − α‖U_i‖²; for linear
+        spaces the symmetric matrix VVᵀ + bbᵀ − UᵀU.
+        """
+        self._check(params)
+        return conserved.conserved(self._lawful, params)
+
+    def conserved_quantity(
+        self, M: AlgebraElement | Mapping[str, Tensor], params: Mapping[str, Tensor]
+    ) -> Tensor:
+        """Q_M(θ) = ⟨θ, M·θ⟩ for one symmetric generator, a scalar (eq. (12), C.9.1).
+
+        Raises:
+            ValueError: If M is not symmetric: an antisymmetric M gives 0 at any parameters, which
+                would look conserved and say nothing. Also if a family that M uses has no law.
+        """
+        self._check(params)
+        total: Tensor | None = None
+        for family, part in self._parts(M, "M"):
+            scale = part.abs().max()
+            if scale == 0:
+                continue
+            size = 8 * torch.finfo(part.dtype).eps * scale
+            if (part - family.group.symmetric(part)).abs().max() > size:
+                raise ValueError(
+                    f'`conserved_quantity`: `M["{family.name}"]` must be symmetric; its '
+                    "antisymmetric part conserves nothing of this form. Use `M.symmetric()`, and "
+                    "`angular_momentum` for the rest."
+                )
+            if family not in self._lawful:
+                raise ValueError(
+                    f"`conserved_quantity`: family {family.name!r} has no conservation law, "
+                    "because it touches a frozen parameter or its field is not a gradient. "
+                    "`symmetry.conserved(params)` lists the families that have one."
+                )
+            share = (action.moment(family, params, params) * part.to(params[_any(family)])).sum()
+            total = share if total is None else total + share
+        return torch.zeros(()) if total is None else total
+
+    def angular_momentum(
+        self, params: Mapping[str, Tensor], velocity: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Angular momentum of a velocity, {family name: tensor}; 0 along gradient flow.
+
+        Eq. (13), for every family whose algebra has an antisymmetric part.
+        """
+        self._check(params)
+        check_params(velocity, self.parameters, argument="velocity")
+        return conserved.angular_momentum(self.families, params, velocity)
+
+    # -- files -----------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-ready data; `from_dict` reads it back."""
+        from paramsym.storage import to_dict
+
+        return to_dict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Symmetry":
+        """The symmetry that `to_dict` described.
+
+        Raises:
+            ValueError: If the data are not of a schema that this version reads.
+        """
+        from paramsym.storage import from_dict
+
+        return from_dict(data)
+
+    # -- checks ----------------------------------------------------------------------------------
+
+    def _check(self, params: Mapping[str, Tensor], *, check: bool = False) -> None:
+        check_params(params, self.parameters, values=check)
+
+    def _letters(
+        self, g: GroupElement | Mapping[str, Tensor], check: bool
+    ) -> list[tuple[Family, Tensor]]:
+        if isinstance(g, AlgebraElement):
+            raise TypeError("`g` must be a group element; got an algebra element. Use `M.exp()`.")
+        if isinstance(g, GroupElement):
+            pairs: list[tuple[str, Tensor]] = list(zip(g.names, g.tensors, strict=True))
+        elif isinstance(g, Mapping):
+            pairs = list(g.items())
+        else:
+            raise TypeError(
+                "`g` must be a group element or a dict of tensors by family name; "
+                f"got {type(g).__name__}. Draw it with `symmetry.sample(...)`."
+            )
+        letters = [(self._family_of(name, tensor, "g"), tensor) for name, tensor in pairs]
+        if check:
+            for family, tensor in letters:
+                if not family.group.contains(tensor):
+                    raise ValueError(
+                        f'`g["{family.name}"]` is not an element of {family.group} to rounding: '
+                        "it must be finite, invertible and in the group. "
+                        "Draw it with `symmetry.sample(...)`."
+                    )
+        return letters
+
+    def _parts(
+        self, M: AlgebraElement | Mapping[str, Tensor], argument: str
+    ) -> list[tuple[Family, Tensor]]:
+        if isinstance(M, GroupElement) or not isinstance(M, Mapping):
+            raise TypeError(
+                f"`{argument}` must be an algebra element or a dict of tensors by family name; "
+                f"got {type(M).__name__}. Draw it with `symmetry.sample_algebra(...)`."
+            )
+        return [(self._family_of(name, part, argument), part) for name, part in M.items()]
+
+    def _family_of(self, name: str, tensor: Tensor, argument: str) -> Family:
+        if name not in self._by_name:
+            raise ValueError(
+                f'`{argument}["{name}"]` belongs to another symmetry: this one has no family of '
+                f"that name, but {list(self._by_name)}."
+            )
+        family = self._by_name[name]
+        family.group.require(tensor, f'`{argument}["{name}"]`')
+        return family
+
+
+def _any(family: Family) -> str:
+    return next(iter(family.moves))

@@ -1,0 +1,24 @@
+"""Shared settings of the tests: explicit randomness, repeatable property tests."""
+
+import pytest
+import torch
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "repeatable",
+    deadline=None,
+    derandomize=True,
+    max_examples=25,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("repeatable")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: takes more than twenty seconds")
+
+
+@pytest.fixture
+def rng() -> torch.Generator:
+    """A fresh generator with a fixed seed, so that no test depends on another's draws."""
+    return torch.Generator().manual_seed(20230501)
