@@ -14,10 +14,6 @@ settings.register_profile(
 settings.load_profile("repeatable")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "slow: takes more than twenty seconds")
-
-
 @pytest.fixture
 def rng() -> torch.Generator:
     """A fresh generator with a fixed seed, so that no test depends on another's draws."""

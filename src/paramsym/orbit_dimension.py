@@ -76,6 +76,7 @@ def generic_dim(
     can be smaller than apart (docs/derivations.md), so their joint rank is computed at random
     parameters, or bounded by the sum of the closed forms where that is too large.
     """
+
     def own(family: Family) -> int:
         return family.law_dim if laws else family.dim
 
@@ -85,9 +86,7 @@ def generic_dim(
     return dim
 
 
-def _coupled_dim(
-    families: list[Family], shapes: Mapping[str, tuple[int, ...]], laws: bool
-) -> int:
+def _coupled_dim(families: list[Family], shapes: Mapping[str, tuple[int, ...]], laws: bool) -> int:
     names = set().union(*(f.moves | f.reads for f in families))
     generator = torch.Generator().manual_seed(0)
     draw = {

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -126,11 +127,11 @@ class Port:
     @cached_property
     def _slot(self) -> Tensor:
         """For every row its (copy, coordinate), flattened; one past the end where untouched."""
-        copies, n, _ = self.index.shape
-        slot = torch.full((self.row_count,), copies * n)
-        owner = torch.arange(copies * n).reshape(copies, n, 1).expand(self.index.shape)
-        slot[self.index.flatten()] = owner.flatten()
-        return slot
+        # By numpy: a tensor made inside a `torch.func` transform must not be kept beyond it.
+        copies, n, multiplicity = self.index.shape
+        slot = np.full(self.row_count, copies * n)
+        slot[self.index.numpy().ravel()] = np.arange(copies * n).repeat(multiplicity)
+        return torch.from_numpy(slot)
 
     # -- vectors of the hidden space held in a parameter ------------------------------------
 

@@ -17,7 +17,11 @@ SCHEMA = "paramsym.symmetry/1"
 
 
 def to_dict(symmetry: Symmetry) -> dict[str, Any]:
-    """The symmetry as JSON-ready data."""
+    """The symmetry as JSON-ready data.
+
+    Raises:
+        ValueError: If a family's group is not one of `paramsym.groups.GROUPS`.
+    """
     return {
         "schema": SCHEMA,
         "mode": symmetry.mode,
@@ -92,6 +96,11 @@ def _family_from_dict(data: Mapping[str, Any]) -> Family:
 
 
 def _group_to_dict(group: Group) -> dict[str, Any]:
+    if GROUPS.get(type(group).__name__) is not type(group):
+        raise ValueError(
+            f"only paramsym's own groups can be saved; got {type(group).__name__}. "
+            "Leave the family out with `symmetry.select(...)`."
+        )
     extra = {"fixes_mean": group.fixes_mean} if isinstance(group, Orthogonal) else {}
     return {"kind": type(group).__name__, "n": group.n, "copies": group.copies, **extra}
 

@@ -1,14 +1,325 @@
-"""A symmetry as a table for a terminal."""
+"""A symmetry as a table for a terminal: families, totals, what was not analysed."""
 
+import io
+import itertools
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import final
+
+from rich.cells import cell_len
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from paramsym.symmetry import Symmetry
+from paramsym.family import Family
+from paramsym.symmetry import Barrier, Symmetry
+
+LIMIT = 20
+"""Rows of families that a summary shows before it groups and then cuts them."""
+
+_INDENT = 2
+_NARROWEST_NAME = 24
 
 
 def as_text(symmetry: Symmetry, width: int = 100) -> str:
-    """The table and the totals as plain text."""
-    console = Console(width=width, record=True, file=open_null(), color_system=None)
-    print_summary(symmetry, console)
-    return console.export_text().rstrip()
+    """The summary as plain text, in lines of at most `width` characters."""
+    file = io.StringIO()
+    print_summary(symmetry, Console(file=file, width=width, color_system=None))
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()).strip("\n")
+
+
+def print_summary(
+    symmetry: Symmetry, console: Console, *, title: str = "", limit: int | None = LIMIT
+) -> None:
+    """Print the families, the totals, the barriers, unused parameters and the verification.
+
+    Args:
+        symmetry: What to describe.
+        console: Where to; its width decides how names are shortened.
+        title: Name of the model.
+        limit: Most rows of families. Where there are more families, those that differ in an index
+            alone (`blocks.0…11`) share a row, and what is still too much is counted. `None` shows
+            every family with its full name.
+    """
+    console.print(_heading(symmetry, title), highlight=False)
+    withdrawn = symmetry.verification.withdrawn if symmetry.verification else ()
+    if withdrawn:
+        _print_withdrawn(withdrawn, console)
+    _print_families(symmetry, console, limit)
+    _print_totals(symmetry, console)
+    _print_barriers(symmetry.barriers, console)
+    _print_unused(symmetry.unused, console, limit)
+    _print_check(symmetry, console)
+
+
+def laws_of(symmetry: Symmetry, family: Family) -> int:
+    """Number of conserved quantities of a family; none where it moves a frozen parameter."""
+    frozen = {p.name for p in symmetry.parameters if not p.trainable}
+    return 0 if family.moves & frozen else family.law_dim
+
+
+# -- families ------------------------------------------------------------------------------------
+
+
+@final
+@dataclass(frozen=True)
+class _Row:
+    """One line of the table: a family, or several that differ in indices alone."""
+
+    name: str
+    group: str
+    count: int
+    dim: int
+    orbit: int
+    laws: int
+    holds: str
+
+
+def _rows(symmetry: Symmetry) -> list[_Row]:
+    return [
+        _Row(
+            family.name,
+            str(family.group),
+            1,
+            family.group.dim,
+            family.dim,
+            laws_of(symmetry, family),
+            _holds(family),
+        )
+        for family in symmetry.families
+    ]
+
+
+def _holds(family: Family) -> str:
+    how = "as ε→0" if family.exactness.as_eps_vanishes else "exactly"
+    return f"{how} ✓" if family.verified else f"{how}, unchecked"
+
+
+def _grouped(rows: Iterable[_Row]) -> list[_Row]:
+    """Rows that agree but for numbers in their names as one row each, with summed dimensions."""
+    alike: dict[tuple[str, _Row], list[_Row]] = {}
+    for row in rows:
+        shape = re.sub(r"\d+", "0", row.name)
+        alike.setdefault((shape, replace(row, name="")), []).append(row)
+    return [
+        _Row(
+            _common_name([row.name for row in same]),
+            same[0].group,
+            len(same),
+            sum(row.dim for row in same),
+            sum(row.orbit for row in same),
+            sum(row.laws for row in same),
+            same[0].holds,
+        )
+        for same in alike.values()
+    ]
+
+
+def _common_name(names: list[str]) -> str:
+    """`blocks.0.fc` … `blocks.11.fc` as `blocks.{0…11}.fc`."""
+    columns = zip(*(re.split(r"(\d+)", name) for name in names), strict=True)
+    return "".join(_common_part(list(dict.fromkeys(column))) for column in columns)
+
+
+def _common_part(values: list[str]) -> str:
+    if len(values) == 1:
+        return values[0]
+    return f"{{{','.join(values) if len(values) < 4 else f'{values[0]}…{values[-1]}'}}}"
+
+
+def _print_families(symmetry: Symmetry, console: Console, limit: int | None) -> None:
+    rows = _rows(symmetry)
+    if not rows:
+        note = Text("No continuous symmetry was found", style="bold")
+        if symmetry.barriers:
+            note.append(", but not all ops were analysed (see below)")
+        console.print(Padding(note.append("."), (0, 0, 1, _INDENT)), highlight=False)
+        return
+    if limit is not None and len(rows) > limit:
+        rows = _grouped(rows)
+    shown = rows if limit is None else rows[:limit]
+    console.print(_family_table(shown, console.width, full_names=limit is None))
+    hidden = sum(row.count for row in rows[len(shown) :])
+    if hidden:
+        more = f"… and {hidden} more families (all: `--all`, or `symmetry.families`)"
+        console.print(Padding(Text(more, style="dim"), (0, 0, 0, _INDENT)), highlight=False)
+    console.print()
+
+
+def _family_table(rows: list[_Row], width: int, *, full_names: bool) -> Padding:
+    counted = any(row.count > 1 for row in rows)
+    columns = {
+        "group": [row.group for row in rows],
+        **({"": [f"×{row.count}" if row.count > 1 else "" for row in rows]} if counted else {}),
+        "dim": [f"{row.dim:,}" for row in rows],
+        "orbit": [f"{row.orbit:,}" for row in rows],
+        "laws": [f"{row.laws:,}" if row.laws else "–" for row in rows],
+        "holds": [row.holds for row in rows],
+    }
+    taken = sum(max(map(cell_len, (name, *cells))) + 2 for name, cells in columns.items())
+    room = max(_NARROWEST_NAME, width - _INDENT - taken)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold dim")
+    table.add_column("where", overflow="fold", max_width=room)
+    for name in columns:
+        right = name in ("dim", "orbit", "laws")
+        table.add_column(name, no_wrap=True, justify="right" if right else "left")
+    for row, *cells in zip(rows, *columns.values(), strict=True):
+        name = row.name if full_names else shorten(row.name, room)
+        table.add_row(Text(name), *(Text(cell) for cell in cells))
+    return Padding(table, (0, 0, 0, _INDENT))
+
+
+def shorten(name: str, width: int) -> str:
+    """A family's name in at most `width` characters.
+
+    Of long lists of writers or readers the first stays and the rest is counted
+    (`bn +1 → conv1 +2`); what is still too long loses its middle.
+    """
+    if cell_len(name) <= width:
+        return name
+    sides = [side.split(", ") for side in name.split(" → ")]
+    counts = [f" +{len(side) - 1}" if len(side) > 1 else "" for side in sides]
+    paths = [side[0] for side in sides]
+    room = width - cell_len(" → ".join(counts))
+    share = room // len(paths)
+    spare = sum(max(0, share - cell_len(path)) for path in paths)
+    fitted = (_fitted_path(path, share + spare) for path in paths)
+    return _elided(" → ".join(a + b for a, b in zip(fitted, counts, strict=True)), width)
+
+
+def _fitted_path(path: str, width: int) -> str:
+    """A module path without middle components: `layer2.0.conv1` as `layer2…conv1`."""
+    if cell_len(path) <= width:
+        return path
+    parts = path.split(".")
+    for kept in range(len(parts) - 1, 1, -1):
+        head, tail = parts[: kept // 2], parts[-(kept - kept // 2) :]
+        candidate = ".".join(head) + "…" + ".".join(tail)
+        if cell_len(candidate) <= width:
+            return candidate
+    return _elided(path, width)
+
+
+def _elided(text: str, width: int) -> str:
+    if cell_len(text) <= width:
+        return text
+    head = (width - 1) // 2
+    return f"{text[:head]}…{text[len(text) - (width - 1 - head) :]}"
+
+
+# -- the rest ------------------------------------------------------------------------------------
+
+
+def _heading(symmetry: Symmetry, title: str) -> Text:
+    numel = sum(p.numel for p in symmetry.parameters)
+    tensors = len(symmetry.parameters)
+    parts = [
+        _plural(numel, "parameter") + f" in {_plural(tensors, 'tensor')}",
+        f"{symmetry.mode} mode" if symmetry.mode != "exported" else "exported program",
+    ]
+    text = Text(f"{title or 'Symmetry'}", style="bold")
+    return text.append("  " + " · ".join(parts) + "\n", style="not bold dim")
+
+
+def _print_totals(symmetry: Symmetry, console: Console) -> None:
+    numel = sum(p.numel for p in symmetry.parameters)
+    flat, laws = symmetry.dim, symmetry.law_dim
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(no_wrap=True, justify="right", style="bold")
+    table.add_column(style="dim")
+    share = f"{100 * flat / numel:.3g}% of all directions; " if numel else ""
+    table.add_row("group dimension", f"{symmetry.group_dim:,}", "of all families together")
+    table.add_row("flat directions", f"{flat:,}", share + "moving along them changes no output")
+    table.add_row("conserved quantities", f"{laws:,}", "constant along gradient flow of any loss")
+    console.print(Padding(table, (0, 0, 1, _INDENT)), highlight=False)
+    if symmetry.mode_dependent:
+        other = "evaluation" if symmetry.mode == "train" else "training"
+        _note(
+            console,
+            f"The model computes another function in {other} mode; all of this holds in "
+            f"{symmetry.mode} mode only.",
+        )
+    frozen = [p for p in symmetry.parameters if not p.trainable]
+    if frozen:
+        _note(console, f"{_plural(len(frozen), 'frozen tensor')}: what moves one has no laws.")
+
+
+def _print_barriers(barriers: tuple[Barrier, ...], console: Console) -> None:
+    if not barriers:
+        _note(console, "Every op was analysed.")
+        return
+    heading = Text("Not analysed", style="bold yellow")
+    heading.append(
+        " — symmetries may exist behind these ops; none is reported there", style="not bold yellow"
+    )
+    console.print(Padding(heading, (0, 0, 0, _INDENT)), highlight=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold dim")
+    table.add_column("op", no_wrap=True, style="yellow")
+    table.add_column("count", no_wrap=True, justify="right")
+    table.add_column("where", overflow="fold")
+    table.add_column("reason", overflow="fold", style="dim")
+    for barrier in barriers:
+        where = _first_few(barrier.where, 2)
+        table.add_row(Text(barrier.op), str(barrier.count), Text(where), Text(barrier.reason))
+    console.print(Padding(table, (0, 0, 1, _INDENT)))
+
+
+def _print_unused(unused: tuple[str, ...], console: Console, limit: int | None) -> None:
+    if unused:
+        names = ", ".join(unused) if limit is None else _first_few(unused, 4)
+        _note(console, f"Unused, the outputs do not depend on them: {names}.", style="yellow")
+
+
+def _print_check(symmetry: Symmetry, console: Console) -> None:
+    check = symmetry.verification
+    if check is None:
+        _note(
+            console,
+            "Unverified: nothing was checked numerically.",
+            style="bold yellow",
+        )
+        return
+    if not symmetry.families:
+        return
+    derivative = "" if check.derivative is None else f", derivative {check.derivative:.0e}"
+    _note(
+        console,
+        f"✓ checked in float64: a random joint element changes the outputs by "
+        f"{check.invariance:.0e} relative{derivative} (rounding bound {check.tolerance:.0e}).",
+        style="green",
+    )
+    defects = [f.exactness.defect for f in symmetry.families if f.exactness.defect is not None]
+    if defects:
+        _note(
+            console,
+            "as ε→0: exact for a vanishing normalisation ε; at the model's own ε such an element "
+            f"of size 0.1 changes the outputs by {max(defects):.0e}.",
+        )
+
+
+def _print_withdrawn(names: tuple[str, ...], console: Console) -> None:
+    heading = Text(f"WITHDRAWN: {_plural(len(names), 'family', 'families')} failed the numerical ")
+    heading.append("check and is not listed. This is a bug of paramsym; please report it.")
+    heading.stylize("bold red")
+    console.print(Padding(heading, (0, 0, 0, _INDENT)), highlight=False)
+    for name in names:
+        console.print(Padding(Text(name, style="red"), (0, 0, 0, 2 * _INDENT)), highlight=False)
+    console.print()
+
+
+def _note(console: Console, text: str, *, style: str = "dim") -> None:
+    console.print(Padding(Text(text, style=style), (0, 0, 0, _INDENT)), highlight=False)
+
+
+def _first_few(names: Iterable[str], count: int) -> str:
+    iterator: Iterator[str] = iter(names)
+    shown = list(itertools.islice(iterator, count))
+    hidden = sum(1 for _ in iterator)
+    return ", ".join(shown) + (f", +{hidden} more" if hidden else "")
+
+
+def _plural(count: int, one: str, many: str = "") -> str:
+    return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -50,6 +50,13 @@ class Verification:
     tolerance: float
     withdrawn: tuple[str, ...] = ()
 
+    @property
+    def holds(self) -> bool:
+        """Whether what was measured is within the bound."""
+        return self.invariance <= self.tolerance and (
+            self.derivative is None or self.derivative <= self.tolerance
+        )
+
 
 @final
 @dataclass(frozen=True)
@@ -151,10 +158,10 @@ class Symmetry:
         self._check(params, check=True)
         return tangent_rank(self.families, params)
 
-    @property
+    @cached_property
     def law_dim(self) -> int:
-        """Number of independent conserved quantities at generic parameters."""
-        return sum(family.law_dim for family in self._lawful)
+        """Number of independent conserved quantities at generic parameters, counted as `dim` is."""
+        return generic_dim(self._lawful, {p.name: p.shape for p in self.parameters}, laws=True)
 
     @property
     def _lawful(self) -> list[Family]:

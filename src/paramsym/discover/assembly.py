@@ -1,12 +1,14 @@
 """From cells and scalings to families: ports, copies, names."""
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import final
 
 import numpy as np
 import torch
+from scipy.sparse import coo_array
 
 from paramsym.discover.labels import FIXED, Labels, Value
 from paramsym.discover.mixing import Mixing
@@ -40,18 +42,17 @@ class _Occurrences:
     classes: Labels
     signs: Labels
 
-    def rows_by_class(self, wanted: np.ndarray) -> dict[int, tuple[list[int], int]]:
-        """Rows and sign of each class that is wanted (a mask over classes)."""
+    def blocks(self, wanted: np.ndarray) -> Iterator[tuple[int, int, list[int]]]:
+        """(class, sign, rows) of each class that is wanted (a mask over classes)."""
         rows = np.flatnonzero((self.classes != FIXED) & wanted[self.classes])
-        order = rows[np.argsort(self.classes[rows], kind="stable")]
-        found: dict[int, tuple[list[int], int]] = {}
-        if len(order):
-            owner = self.classes[order]
-            starts = np.flatnonzero(np.r_[True, owner[1:] != owner[:-1]])
-            for start, stop in zip(starts, np.r_[starts[1:], len(order)], strict=True):
-                block = order[start:stop]
-                found[int(owner[start])] = (block.tolist(), int(self.signs[block[0]]))
-        return found
+        rows = rows[np.lexsort((self.signs[rows], self.classes[rows]))]
+        owner, sign = self.classes[rows], self.signs[rows]
+        changes = (owner[1:] != owner[:-1]) | (sign[1:] != sign[:-1])
+        bounds = [0, *(np.flatnonzero(changes) + 1).tolist(), len(rows)]
+        every_row, every_owner, every_sign = rows.tolist(), owner.tolist(), sign.tolist()
+        for start, stop in pairwise(bounds):
+            if start < stop:
+                yield every_owner[start], every_sign[start], every_row[start:stop]
 
 
 def _occurrences(parameters: dict[str, Value], classes: Classes) -> list[_Occurrences]:
@@ -76,12 +77,8 @@ def mixing_families(parameters: dict[str, Value], mixing: Mixing) -> list[Family
     for place in _occurrences(parameters, mixing.classes):
         places[place.parameter, place.layer] = place
         blocks: dict[tuple[int, int], dict[int, list[int]]] = defaultdict(dict)
-        for k, _ in place.rows_by_class(wanted).items():
-            rows = np.flatnonzero(place.classes == k)
-            for sign in (1, -1):
-                mine = rows[place.signs[rows] == sign].tolist()
-                if mine:
-                    blocks[owner[k], sign][k] = mine
+        for k, sign, rows in place.blocks(wanted):
+            blocks[owner[k], sign][k] = rows
         for (i, sign), rows_of in blocks.items():
             index = [rows_of[k] for k in mixing.cells[i].classes]
             ports[i][place.parameter, place.layer, float(sign), len(index[0])] = index
@@ -95,17 +92,17 @@ def mixing_families(parameters: dict[str, Value], mixing: Mixing) -> list[Family
         if not ports[cells[0]]:
             continue
         kind = Orthogonal if orthogonal else GeneralLinear
-        turn = _orientation(next(iter(ports[cells[0]])))
+        keys = list(ports[cells[0]])
         made = [
-            _port(places[key[:2]], key, [ports[i][key] for i in cells], turn)
-            for key in ports[cells[0]]
+            _port(places[key[:2]], np.array([ports[i][key] for i in cells]), key[2] / keys[0][2])
+            for key in keys
         ]
         families.append(_family(kind(n, len(cells)), made, parameters))
     return families
 
 
 def scaling_families(
-    parameters: dict[str, Value], classes: Classes, basis: Iterable[Row], guarded: set[int]
+    parameters: dict[str, Value], classes: Classes, basis: Sequence[Row], guarded: set[int]
 ) -> list[Family]:
     """A family for each kind of scaling: the neurons of a layer are one T₊(h).
 
@@ -115,72 +112,102 @@ def scaling_families(
         basis: Scalings, as class → log-scale.
         guarded: Classes whose scale a normalisation erases only up to its ε.
     """
-    vectors = list(basis)
-    wanted = np.zeros(len(classes.degenerate), dtype=bool)
-    wanted[[k for row in vectors for k in row]] = True
-    places = {(p.parameter, p.layer): p for p in _occurrences(parameters, classes)}
-    rows_of: dict[int, list[tuple[tuple[str, int], list[int], int]]] = defaultdict(list)
-    for key, place in places.items():
-        for k, (rows, _) in place.rows_by_class(wanted).items():
-            for sign in np.unique(place.signs[rows]).tolist():
-                mine = [r for r in rows if place.signs[r] == sign]
-                rows_of[k].append((key, mine, sign))
-
-    alike: dict[tuple[bool, *tuple[PortKey, ...]], list[dict[PortKey, list[int]]]]
-    alike = defaultdict(list)
-    for vector in vectors:
-        ports: dict[PortKey, list[int]] = {}
-        degrees: dict[tuple[str, int, float], list[int]] = defaultdict(list)
-        for k, size in vector.items():
-            for (name, layer), rows, sign in rows_of[k]:
-                degrees[name, layer, float(size) * sign] += rows
-        for (name, layer, degree), rows in _without_cancelling(degrees, places).items():
-            ports[name, layer, degree, len(rows)] = sorted(rows)
-        if ports:
-            alike[(not guarded.isdisjoint(vector), *ports)].append(ports)
+    if not basis:
+        return []
+    places = _occurrences(parameters, classes)
+    table = _without_cancelling(_scaled_rows(places, basis, len(classes.degenerate)), places)
+    starts = _starts(table.vector, table.place, table.degree)
+    counts = np.diff([*starts, len(table.row)])
+    owner, place, degree = table.vector[starts], table.place[starts], table.degree[starts]
+    kinds = np.stack([place, degree, counts], 1)
+    firsts = _starts(owner)
+    alike: dict[tuple[bool, bytes], list[int]] = defaultdict(list)
+    for first, stop in pairwise([*firsts.tolist(), len(owner)]):
+        erased = not guarded.isdisjoint(basis[owner[first]])
+        alike[erased, kinds[first:stop].tobytes()].append(first)
     families = []
-    for (erased, *keys), members in alike.items():
-        unit = _orientation(keys[0])
-        members.sort(key=lambda ports: ports[keys[0]])
-        made = [
-            _port(places[key[:2]], key, [[ports[key] for ports in members]], unit) for key in keys
-        ]
+    for (erased, kind), members in alike.items():
+        members.sort(key=lambda first: table.row[starts[first]])
+        ports = np.frombuffer(kind).reshape(-1, 3)
+        turn = 1 / ports[0, 1]
+        made = []
+        for k, (where, size, multiplicity) in enumerate(ports.tolist()):
+            begin = starts[np.array(members) + k]
+            index = table.row[begin[:, None] + np.arange(int(multiplicity))]
+            made.append(_port(places[int(where)], index[None], size * turn))
         exactness = Exactness(as_eps_vanishes=erased)
         families.append(_family(PositiveScaling(len(members)), made, parameters, exactness))
     return families
 
 
-def _without_cancelling(
-    degrees: dict[tuple[str, int, float], list[int]],
-    places: dict[tuple[str, int], _Occurrences],
-) -> dict[tuple[str, int, float], list[int]]:
+@final
+@dataclass(frozen=True)
+class _ScaledRows:
+    """Scalings written out: basis vector, place, degree and row, sorted in this order."""
+
+    vector: Labels
+    place: Labels
+    degree: np.ndarray
+    row: Labels
+
+    def __getitem__(self, chosen: np.ndarray) -> "_ScaledRows":
+        return _ScaledRows(*(x[chosen] for x in (self.vector, self.place, self.degree, self.row)))
+
+
+def _scaled_rows(places: list[_Occurrences], basis: Sequence[Row], class_count: int) -> _ScaledRows:
+    of = [k for vector in basis for k in vector]
+    sizes = [float(size) for vector in basis for size in vector.values()]
+    vectors = np.repeat(np.arange(len(basis)), [len(vector) for vector in basis])
+    shape = (class_count + 1, len(basis))  # the last row, empty, stands for FIXED
+    scales = coo_array((sizes, (of, vectors)), shape).tocsr()
+    found = []
+    for number, place in enumerate(places):
+        entries = scales[place.classes].tocoo()
+        row = entries.row.astype(np.int64)
+        degree = entries.data * place.signs[row]
+        found.append((entries.col.astype(np.int64), np.full(len(row), number), degree, row))
+    columns = [np.concatenate(column) for column in zip(*found, strict=True)]
+    table = _ScaledRows(*columns)
+    return table[np.lexsort(columns[::-1])]
+
+
+def _without_cancelling(table: _ScaledRows, places: list[_Occurrences]) -> _ScaledRows:
     """Drop what leaves a parameter as it is: all rows scaled up and all columns down."""
-    whole = {
-        key: degree_key
-        for degree_key, rows in degrees.items()
-        for key in [degree_key[:2]]
-        if len(rows) == len(places[key].classes)
-    }
-    dropped = set()
-    for (name, layer), key in whole.items():
-        for (other_name, other_layer), other in whole.items():
-            if name == other_name and layer < other_layer and key[2] == -other[2]:
-                dropped |= {key, other}
-    return {key: rows for key, rows in degrees.items() if key not in dropped}
+    starts = _starts(table.vector, table.place, table.degree)
+    stops = np.r_[starts[1:], len(table.row)]
+    layers = Counter(place.parameter for place in places)
+    several = np.array([layers[place.parameter] > 1 for place in places])
+    whole = np.array([len(place.classes) for place in places])[table.place[starts]]
+    chosen = np.flatnonzero((stops - starts == whole) & several[table.place[starts]])
+    kept = np.ones(len(table.row), dtype=bool)
+    seen: dict[tuple[int, str, float], list[int]] = defaultdict(list)
+    for k in chosen.tolist():
+        at = starts[k]
+        vector, degree = int(table.vector[at]), float(table.degree[at])
+        name = places[table.place[at]].parameter
+        opposite = seen[vector, name, -degree]
+        if opposite and table.place[starts[opposite[-1]]] != table.place[at]:
+            for group in (k, opposite.pop()):
+                kept[starts[group] : stops[group]] = False
+        else:
+            seen[vector, name, degree].append(k)
+    return table[kept]
 
 
-def _orientation(first: PortKey) -> float:
-    """The factor that makes the first port a writer of degree 1."""
-    return 1 / first[2]
+def _starts(*columns: np.ndarray) -> Labels:
+    """Where a run of rows that are equal in all columns begins."""
+    if not len(columns[0]):
+        return np.empty(0, dtype=np.int64)
+    changes = np.any([column[1:] != column[:-1] for column in columns], axis=0)
+    return np.r_[0, np.flatnonzero(changes) + 1]
 
 
-def _port(place: _Occurrences, key: PortKey, index: list[list[list[int]]], unit: float) -> Port:
-    degree = key[2] * unit
+def _port(place: _Occurrences, index: np.ndarray, degree: float) -> Port:
     return Port(
         place.parameter,
         place.view,
         place.axes,
-        torch.tensor(index, dtype=torch.int64),
+        torch.from_numpy(index.astype(np.int64)),
         dual=degree < 0,
         degree=abs(degree),
     )

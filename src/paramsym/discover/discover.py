@@ -60,7 +60,7 @@ def _record(
     model: nn.Module | ExportedProgram, args: tuple[Any, ...] | None, kwargs: dict[str, Any]
 ) -> Recording:
     if isinstance(model, ExportedProgram):
-        return from_program(model.run_decompositions({}), args=args, kwargs=kwargs)
+        return from_program(model, args=args, kwargs=kwargs)
     if not isinstance(model, nn.Module):
         hint = " Pass an instance, not the class." if isinstance(model, type) else ""
         raise TypeError(

@@ -5,6 +5,7 @@ recorded as a sink, so that no symmetry may change what the model decided.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -66,25 +67,19 @@ class _Recorder(TorchDispatchMode):
         kwargs = kwargs or {}
         references = pytree.tree_map(self._reference, args)
         named = pytree.tree_map(self._reference, kwargs)
-        written: list[int] = []
-        for argument, value in zip(func._schema.arguments, args, strict=False):
-            if argument.alias_info is not None and argument.alias_info.is_write:
-                written += [
-                    i
-                    for leaf in pytree.tree_leaves(value)
-                    if isinstance(leaf, Tensor)
-                    for i in self.memory[leaf.untyped_storage()._cdata]
-                ]
+        call = Record(func, references, named, outputs=(), module=self.path[-1])
+        written = [
+            i
+            for _, k in call.writes()
+            for i in self.memory[self.tensors[k].untyped_storage()._cdata]
+        ]
         result = func(*args, **kwargs)
         outputs = result if isinstance(result, tuple | list) else (result,)
         self.records.append(
-            Record(
-                func,
-                references,
-                named,
-                tuple(self.number(t) if isinstance(t, Tensor) else None for t in outputs),
-                self.path[-1],
-                tuple(dict.fromkeys(written)),
+            replace(
+                call,
+                outputs=tuple(self.number(t) if isinstance(t, Tensor) else None for t in outputs),
+                mutates=tuple(dict.fromkeys(written)),
                 is_sink=func is torch.ops.aten._local_scalar_dense.default,
             )
         )

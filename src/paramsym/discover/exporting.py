@@ -1,10 +1,12 @@
-"""Recording by `torch.export`: the functional inference IR, without running the model."""
+"""Recording by `torch.export`: ATen calls as the model makes them, without running it."""
 
 import io
 import logging
 import warnings
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -21,7 +23,14 @@ from paramsym.parameters import Parameter, parameters_of
 def export(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> ExportedProgram:
     """Export a module in its current mode, to ATen without decomposing composite ops."""
     with _quietly():
-        program = torch.export.export(model, args, dict(kwargs), strict=False)
+        return torch.export.export(model, args, dict(kwargs), strict=False)
+
+
+def flat(program: ExportedProgram) -> ExportedProgram:
+    """The program without nested graphs (regions under `no_grad` or `autocast`)."""
+    if all(node.op != "get_attr" for node in program.graph.nodes):
+        return program
+    with _quietly():
         return program.run_decompositions({})
 
 
@@ -68,6 +77,7 @@ def from_program(
                 "Pass `discover(program, args)` with inputs of the shapes it was exported for."
             )
         args, kwargs = program.example_inputs
+    program = flat(program)
     parameters = parameters_of(model) if model is not None else _parameters_of(program)
     conversion = _Conversion(
         program,
@@ -82,7 +92,7 @@ def from_program(
         parameter_ids=conversion.parameter_ids,
         constants=conversion.constants,
         inputs=conversion.inputs,
-        outputs=conversion.outputs,
+        outputs=tuple(conversion.outputs),
         shapes=conversion.shapes,
         mode=mode,
         mode_dependent=mode_dependent,
@@ -106,7 +116,9 @@ class _Conversion:
         self.constants: dict[int, Tensor] = {}
         self.inputs: dict[int, Tensor] = {}
         self.records: list[Record] = []
-        self.outputs: tuple[int, ...] = ()
+        self.outputs: list[int] = []
+        self.storage: list[int] = []
+        self.memory: dict[int, list[int]] = defaultdict(list)
 
     def add(self, node: fx.Node) -> None:
         """Take in the next node of the graph."""
@@ -114,13 +126,14 @@ class _Conversion:
             self._placeholder(node)
         elif node.op == "call_function" and getattr(node.target, "__name__", "") == "getitem":
             source, position = node.args
-            assert isinstance(source, fx.Node) and isinstance(position, int)
+            assert isinstance(source, fx.Node)
+            assert isinstance(position, int)
             items = self.ids[source]
             assert isinstance(items, tuple)
             self.ids[node] = items[position]
         elif node.op == "call_function":
             self._call(node)
-        elif node.op == "get_attr":  # a submodule of a higher-order op, which has no rule
+        elif node.op == "get_attr":  # a branch of a higher-order op, which has no rule
             self.ids[node] = None
         elif node.op == "output":
             self._output(node)
@@ -133,8 +146,11 @@ class _Conversion:
                 f"the exported program has dynamic shapes ({tuple(value.shape)}), which are not "
                 "supported. Export it again with static shapes."
             )
-        self.shapes[len(self.shapes)] = tuple(value.shape)
-        return len(self.shapes) - 1
+        i = len(self.shapes)
+        self.shapes[i] = tuple(value.shape)
+        self.storage.append(value.untyped_storage()._cdata)
+        self.memory[self.storage[i]].append(i)
+        return i
 
     def _placeholder(self, node: fx.Node) -> None:
         spec = self.specs[node.name]
@@ -156,19 +172,28 @@ class _Conversion:
             self.constants[i] = constant
 
     def _call(self, node: fx.Node) -> None:
+        assert callable(node.target)
+        call = Record(
+            node.target,
+            cast(tuple[Any, ...], map_arg(node.args, self._reference)),
+            cast(dict[str, Any], map_arg(node.kwargs, self._reference)),
+            outputs=(),
+            module=_module_path(node),
+        )
+        writes = call.writes()
+        returned = _returned_writes(node.target)
         value = node.meta.get("val")
         several = isinstance(value, tuple | list)
-        numbers = tuple(self._number(v) for v in (value if several else (value,)))
-        self.ids[node] = numbers if several else numbers[0]
-        assert callable(node.target)
+        numbers: list[int | None] = []
+        for k, result in enumerate(value if several else (value,)):
+            names = returned[k] if k < len(returned) else frozenset()
+            same = [i for written, i in writes if written & names]
+            numbers.append(same[0] if same else self._number(result))
+        self.ids[node] = tuple(numbers) if several else numbers[0]
+        mutates = [i for _, w in writes for i in self.memory[self.storage[w]]]
+        self.outputs += [i for i in mutates if i in self.inputs and i not in self.outputs]
         self.records.append(
-            Record(
-                node.target,
-                cast(tuple[Any, ...], map_arg(node.args, self._reference)),
-                cast(dict[str, Any], map_arg(node.kwargs, self._reference)),
-                numbers,
-                _module_path(node),
-            )
+            replace(call, outputs=tuple(numbers), mutates=tuple(dict.fromkeys(mutates)))
         )
 
     def _reference(self, node: fx.Node) -> Any:
@@ -186,7 +211,14 @@ class _Conversion:
             for result, spec in zip(results, specs, strict=True)
             if isinstance(result, fx.Node) and spec.kind != OutputKind.BUFFER_MUTATION
         )
-        self.outputs = tuple(i for i in numbers if isinstance(i, int))
+        self.outputs += [i for i in numbers if isinstance(i, int)]
+
+
+def _returned_writes(target: Any) -> list[frozenset[str]]:
+    """For each result of an op the schema's names of the arguments that it is, changed in place."""
+    schema = getattr(target, "_schema", None)
+    aliases = [result.alias_info for result in (schema.returns if schema else ())]
+    return [frozenset(a.before_set if a is not None and a.is_write else ()) for a in aliases]
 
 
 def _parameters_of(program: ExportedProgram) -> tuple[Parameter, ...]:

@@ -34,7 +34,7 @@ class Record:
         kwargs: Keyword arguments, likewise.
         outputs: Number of each tensor returned, in order; `None` where it is no tensor.
         module: Path of the module that makes the call, `""` for the model itself.
-        mutates: Values whose memory the call changes (the recorder of real runs only).
+        mutates: Values whose memory the call changes.
         is_sink: Whether the call has an effect outside the graph, such as reading a number out of a
             tensor to decide a branch.
     """
@@ -77,6 +77,20 @@ class Record:
         if i < len(self.args):
             return replace(self, args=(*self.args[:i], value, *self.args[i + 1 :]))
         return replace(self, kwargs={**self.kwargs, name: value})
+
+    def writes(self) -> list[tuple[frozenset[str], int]]:
+        """Values that the call changes by its schema, with the schema's names of their memory."""
+        schema = getattr(self.target, "_schema", None)
+        if schema is None:
+            return []
+        bound = self.bind()
+        return [
+            (frozenset(argument.alias_info.before_set), leaf.id)
+            for argument in schema.arguments
+            if argument.alias_info is not None and argument.alias_info.is_write
+            for leaf in pytree.tree_leaves(bound[argument.name])
+            if isinstance(leaf, Ref)
+        ]
 
     def inputs(self) -> list[int]:
         """Numbers of the values that the call reads."""
@@ -153,10 +167,14 @@ def replay(
     Returns:
         The outputs, in order.
     """
-    values: dict[int, Tensor] = {i: params[name] for i, name in recording.parameter_ids.items()}
     mutated = {i for record in recording.records for i in record.mutates}
+    values: dict[int, Tensor] = {
+        i: params[name].clone() if i in mutated else params[name]
+        for i, name in recording.parameter_ids.items()
+    }
     for i, tensor in (*recording.constants.items(), *inputs.items()):
-        values[i] = widen(tensor).clone() if i in mutated else widen(tensor)
+        values[i] = widen(tensor).clone()  # batch norm writes to its statistics
+    last_use = _last_uses(recording)
 
     def argument(leaf: Any) -> Any:
         if isinstance(leaf, Ref):
@@ -168,7 +186,7 @@ def replay(
     is_leaf = lambda x: isinstance(x, Ref)  # noqa: E731
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        for record in recording.records:
+        for position, record in enumerate(recording.records):
             args = pytree.tree_map(argument, record.args, is_leaf=is_leaf)
             kwargs = pytree.tree_map(argument, dict(record.kwargs), is_leaf=is_leaf)
             result = record.target(*args, **kwargs)
@@ -176,7 +194,20 @@ def replay(
             for i, tensor in zip(record.outputs, results, strict=False):
                 if i is not None:
                     values[i] = tensor
+            for i in last_use[position]:
+                values.pop(i, None)
     return [values[i] for i in recording.outputs]
+
+
+def _last_uses(recording: Recording) -> list[list[int]]:
+    """For each record the values that nothing after it reads."""
+    seen = set(recording.outputs)
+    last: list[list[int]] = []
+    for record in reversed(recording.records):
+        mine = {*record.inputs(), *(i for i in record.outputs if i is not None)} - seen
+        last.append(list(mine))
+        seen |= mine
+    return last[::-1]
 
 
 def widen(tensor: Tensor) -> Tensor:

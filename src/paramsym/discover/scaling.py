@@ -72,7 +72,8 @@ def scalings(facts: Facts, mixed: Labels) -> tuple[Classes, list[Row]]:
     rows = _rows_over_classes(general, classes)
     solved, dead_more = _eliminate(rows, set(np.flatnonzero(dead).tolist()))
     free = set(range(len(dead))) - dead_more - set(solved)
-    basis: dict[int, Row] = {k: {k: Fraction(1)} for k in sorted(free)}
+    one = Fraction(1)
+    basis: dict[int, Row] = {k: {k: one} for k in sorted(free)}
     for pivot, row in solved.items():
         for k, coefficient in row.items():
             basis[k][pivot] = coefficient

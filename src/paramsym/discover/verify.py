@@ -52,34 +52,38 @@ def verify(
     """
     generator = torch.Generator().manual_seed(seed)
     point = _generic_point(_without_eps(recording, vanishing), generator, seed)
-    kept, withdrawn = _surviving(families, point, generator, seed)
-    word = _sample(kept, generator)
-    tolerance = _tolerance(recording, word)
-    invariance = _defect(kept, word, point, seed)
-    derivative = _derivative(kept, point, generator, seed)
+    kept, withdrawn, measured = _surviving(families, point, generator, seed)
+    if withdrawn:
+        measured = _measure(kept, point, generator, seed)
     marked = _with_defects(kept, recording, point, generator, seed)
-    return marked, Verification(
-        invariance, derivative, tolerance, tuple(family.name for family in withdrawn)
-    )
+    return marked, replace(measured, withdrawn=tuple(family.name for family in withdrawn))
 
 
 def _surviving(
     families: list[Family], point: _Point, generator: torch.Generator, seed: int
-) -> tuple[list[Family], list[Family]]:
+) -> tuple[list[Family], list[Family], Verification]:
     """All families if one joint element leaves the outputs alone; otherwise by bisection."""
-    if not families:
-        return [], []
-    word = _sample(families, generator)
-    if _defect(families, word, point, seed) <= _tolerance(point.recording, word):
-        derivative = _derivative(families, point, generator, seed)
-        if derivative is None or derivative <= _tolerance(point.recording, word):
-            return families, []
+    measured = _measure(families, point, generator, seed)
+    if measured.holds:
+        return families, [], measured
     if len(families) == 1:
-        return [], families
+        return [], families, measured
     half = len(families) // 2
-    left, lost_left = _surviving(families[:half], point, generator, seed)
-    right, lost_right = _surviving(families[half:], point, generator, seed)
-    return left + right, lost_left + lost_right
+    left, lost_left, _ = _surviving(families[:half], point, generator, seed)
+    right, lost_right, _ = _surviving(families[half:], point, generator, seed)
+    return left + right, lost_left + lost_right, measured
+
+
+def _measure(
+    families: list[Family], point: _Point, generator: torch.Generator, seed: int
+) -> Verification:
+    """What a joint element and a joint generator do to the outputs."""
+    word = _sample(families, generator)
+    return Verification(
+        _defect(families, word, point, seed),
+        _derivative(families, point, generator, seed),
+        _tolerance(point.recording, word),
+    )
 
 
 def _with_defects(
@@ -189,7 +193,10 @@ def _jitter(x: Tensor, generator: torch.Generator) -> Tensor:
     """Entries multiplied by positive factors near 1; zeros replaced by small numbers."""
     if not x.is_floating_point() or x.numel() == 0:
         return x
-    noise = torch.randn(x.shape, generator=generator, dtype=x.dtype)
-    typical = x.abs().mean()
-    small = 0.1 * noise * torch.where(typical > 0, typical, 1)
-    return torch.where(x == 0, small, x * (0.2 * noise).exp())
+    noise = torch.rand(x.shape, generator=generator, dtype=x.dtype)
+    zero = x == 0
+    if bool(zero.any()):
+        typical = x.abs().mean()
+        small = (noise - 0.5) * torch.where(typical > 0, typical, 1)
+        return torch.where(zero, 0.3 * small, x * (0.8 + 0.5 * noise))
+    return noise.mul_(0.5).add_(0.8).mul_(x)

@@ -1,5 +1,6 @@
 """The walk: every record's rule in turn, from parameters to outputs."""
 
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -43,8 +44,10 @@ def walk(recording: Recording) -> Walk:
         if name in labelled:
             values[i] = labelled[name]
 
+    last_read = _last_reads(recording)
     for index, record in enumerate(recording.records):
-        outputs = _run(index, record, recording, values, facts)
+        stale = [i for i in record.mutates if i not in record.outputs and last_read[i] > index]
+        outputs = _run(index, record, recording, values, facts, stale)
         for i, value in zip(record.outputs, outputs, strict=False):
             if i is not None:
                 values[i] = value if value is not None else Value(recording.shapes[i])
@@ -54,23 +57,35 @@ def walk(recording: Recording) -> Walk:
     return Walk(facts, labelled)
 
 
+def _last_reads(recording: Recording) -> dict[int, int]:
+    """Value number → position of the last record that reads it; behind the end for outputs."""
+    last: dict[int, int] = defaultdict(lambda: -1)
+    for index, record in enumerate(recording.records):
+        last.update(dict.fromkeys(record.inputs(), index))
+    last.update(dict.fromkeys(recording.outputs, len(recording.records)))
+    return last
+
+
 def _run(
-    index: int, record: Record, recording: Recording, values: dict[int, Value], facts: Facts
+    index: int,
+    record: Record,
+    recording: Recording,
+    values: dict[int, Value],
+    facts: Facts,
+    stale: list[int],
 ) -> list[Value | None]:
+    """One call. `stale` are values that it changes under other names, and that are read later."""
     shapes = tuple(None if i is None else recording.shapes[i] for i in record.outputs)
     read = [values[i] for i in record.inputs()]
-    aliases = [i for i in record.mutates if i not in record.outputs]
-    if any(values[i].layers for i in aliases if i in values) or (
-        aliases and any(value.layers for value in read)
-    ):
-        # A write through one view of shared memory changes the others; not followed.
-        for i in aliases:
-            facts.pin(values[i])
+    if any(value.layers for value in (*read, *(values[i] for i in stale if i in values))):
+        if stale:  # a write through one view of shared memory changes the others; not followed
+            for i in stale:
+                facts.pin(values[i])
+                values[i] = Value(recording.shapes[i])
+            return _as_list(_call(index, record, values, facts, shapes).refuse())
+    else:
+        for i in stale:
             values[i] = Value(recording.shapes[i])
-        return _as_list(_call(index, record, values, facts, shapes).refuse())
-    for i in aliases:
-        values[i] = Value(recording.shapes[i])
-    if not any(value.layers for value in read):
         return _unlabelled(record, read, values, shapes)
     call = _call(index, record, values, facts, shapes)
     if record.op not in READS_SQUARES:

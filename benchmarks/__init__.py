@@ -1,0 +1,1 @@
+"""Speed, side by side with what it replaces: `python -m benchmarks`."""

@@ -1,0 +1,154 @@
+"""Linear layers and matrix products."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.discover.cases import Case, check
+from tests.discover.checking import Net
+
+
+def weight(*shape: int) -> nn.Parameter:
+    return nn.Parameter(torch.randn(*shape))
+
+
+def product(op: str) -> nn.Module:
+    """Two weights and one hidden space of width 3, through another op each."""
+
+    def run(net: Net, x: Tensor) -> Tensor:
+        a, b = net.a, net.b
+        if op == "matmul":
+            return x @ a @ b
+        if op == "mm":
+            return torch.mm(torch.mm(x, a), b)
+        if op == "einsum":
+            return torch.einsum("bh,ho->bo", torch.einsum("bi,ih->bh", x, a), b)
+        if op == "addmm":
+            return torch.addmm(torch.zeros(4, dtype=x.dtype), x @ a, b)
+        return nn.functional.linear(nn.functional.linear(x, a.T), b.T)
+
+    return Net(run, a=weight(5, 3), b=weight(3, 4))
+
+
+CASES = [
+    Case("one layer", lambda: nn.Linear(3, 4), ((12, 3),), {}),
+    Case(
+        "two layers without bias",
+        lambda: nn.Sequential(nn.Linear(4, 3, bias=False), nn.Linear(3, 5, bias=False)),
+        ((30, 4),),
+        {"GL(3)": 1},
+    ),
+    Case(
+        "hidden bias: its absorption is a shift",
+        lambda: nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 5)),
+        ((30, 4),),
+        {"GL(3)": 1},
+        gap=3,
+    ),
+    Case(
+        "bias at the end",
+        lambda: nn.Sequential(nn.Linear(4, 3, bias=False), nn.Linear(3, 5)),
+        ((30, 4),),
+        {"GL(3)": 1},
+    ),
+    Case(
+        "wider than its neighbours: part of GL(6) stands still",
+        lambda: nn.Sequential(nn.Linear(2, 6, bias=False), nn.Linear(6, 3, bias=False)),
+        ((30, 2),),
+        {"GL(6)": 1},
+    ),
+    Case(
+        "three layers",
+        lambda: nn.Sequential(
+            nn.Linear(4, 3, bias=False), nn.Linear(3, 3, bias=False), nn.Linear(3, 4, bias=False)
+        ),
+        ((30, 4),),
+        {"GL(3)": 2},
+    ),
+    Case(
+        "width one is a scaling",
+        lambda: nn.Sequential(nn.Linear(3, 1, bias=False), nn.Linear(1, 4, bias=False)),
+        ((12, 3),),
+        {"T₊(1)": 1},
+    ),
+    Case(
+        "extra batch axes",
+        lambda: nn.Sequential(nn.Linear(4, 3, bias=False), nn.Linear(3, 5, bias=False)),
+        ((5, 6, 4),),
+        {"GL(3)": 1},
+    ),
+    Case(
+        "no batch axis",
+        lambda: nn.Sequential(nn.Linear(4, 3, bias=False), nn.Linear(3, 5, bias=False)),
+        ((4,),),
+        {"GL(3)": 1},
+        gap=None,
+    ),
+    *(
+        Case(f"{op}", lambda op=op: product(op), ((30, 5),), {"GL(3)": 1})
+        for op in ("matmul", "mm", "einsum", "addmm", "linear")
+    ),
+    Case(
+        "two projections, multiplied and summed",
+        lambda: Net(
+            lambda n, x: ((x @ n.a) * (n.y @ n.b)).sum(-1, keepdim=True),
+            a=weight(3, 2),
+            b=weight(3, 2),
+            y=torch.randn(30, 3),
+        ),
+        ((30, 3),),
+        {"T₊(2)": 1},
+        gap=2,
+    ),
+    Case(
+        "scores of queries and keys",
+        lambda: Net(lambda n, x: (x @ n.q) @ (x @ n.k).T, q=weight(4, 2), k=weight(4, 2)),
+        ((12, 4),),
+        {"GL(2)": 1},
+    ),
+    Case(
+        "a matrix and its transpose: rotations only",
+        lambda: Net(lambda n, x: x @ n.a @ n.a.T, a=weight(5, 3)),
+        ((30, 5),),
+        {"O(3)": 1},
+    ),
+    Case(
+        "a square power: A A mixes input and hidden space",
+        lambda: Net(lambda n, x: x @ n.a @ n.a, a=weight(4, 4)),
+        ((30, 4),),
+        {},
+    ),
+    Case(
+        "a vector reads: a map into its kernel is beyond the group",
+        lambda: Net(lambda n, x: (x @ n.a) @ n.v, a=weight(4, 3), v=weight(3)),
+        ((30, 4),),
+        {"GL(3)": 1},
+        gap=(4 - 3) * (3 - 1),
+    ),
+    Case(
+        "batched product: what two heads share, and their scales apart",
+        lambda: Net(
+            lambda n, x: torch.bmm(torch.bmm(x, n.a), n.b),
+            a=weight(2, 4, 3),
+            b=weight(2, 3, 4),
+        ),
+        ((2, 30, 4),),
+        {"GL(3)": 1, "T₊(1)": 1},
+        gap=2 * 9 - 10,
+    ),
+    Case(
+        "three operands of einsum are not analysed",
+        lambda: Net(
+            lambda n, x: torch.einsum("bi,ih,ho->bo", x, n.a, n.b), a=weight(5, 3), b=weight(3, 4)
+        ),
+        ((30, 5),),
+        {},
+        gap=9,
+        barriers=("einsum",),
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_families(case: Case) -> None:
+    check(case)
