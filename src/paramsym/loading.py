@@ -144,10 +144,9 @@ def _imported(module: str) -> ModuleType:
 
 
 def _missing_attribute(owner: object, name: str, module: str) -> str:
-    public = [key for key in vars(owner) if not key.startswith("_")] if vars(owner) else []
+    public = [key for key in dir(owner) if not key.startswith("_")]
     close = difflib.get_close_matches(name, public, 1)
-    functions = [key for key in public if callable(getattr(owner, key))]
-    hint = f"Did you mean {close[0]!r}?" if close else f"It has {', '.join(functions) or 'none'}."
+    hint = f"Did you mean {close[0]!r}?" if close else "Look for it in the module's source."
     return f"module {module!r} has no {name!r}. {hint}"
 
 

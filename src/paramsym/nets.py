@@ -4,13 +4,13 @@ Nothing here knows of symmetries. A network F(x) = W_L σ(… σ(W_1 x + b_1)) +
 discovery as any other module does.
 """
 
+import itertools
+import math
 from collections.abc import Callable, Sequence
-from typing import TypeVar, final
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
-
-Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
 
 
 @final
@@ -18,13 +18,15 @@ class PowerReLU(nn.Module):
     """max(0, z)^α, homogeneous of degree α (Example 3.3).
 
     Raises:
-        ValueError: If `degree` is not positive; the power would not be continuous at 0.
+        ValueError: If `degree` is not positive and finite; the power would not be continuous at 0.
     """
 
     def __init__(self, degree: float) -> None:
         super().__init__()
-        if not degree > 0:
-            raise ValueError(f"`degree` must be positive; got {degree}. Use 1 for ReLU itself.")
+        if not 0 < degree < math.inf:
+            raise ValueError(
+                f"`degree` must be positive and finite; got {degree}. Use 1 for ReLU itself."
+            )
         self.degree = float(degree)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -144,7 +146,7 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         widths = tuple(widths)
-        if len(widths) < 2 or not all(isinstance(w, int) and w > 0 for w in widths):
+        if len(widths) < 2 or not all(_is_size(w) for w in widths):
             raise ValueError(
                 "`widths` must be two or more positive integers, input first and output last; "
                 f"got {widths}. A two-layer net from R^10 to R^5 over 50 neurons is (10, 50, 5)."
@@ -153,7 +155,7 @@ class MLP(nn.Module):
         self.activation = named_activation(activation)
         self.layers = nn.ModuleList(
             linear(n, m, bias=bias, dtype=dtype, generator=generator)
-            for n, m in zip(widths, widths[1:], strict=False)
+            for n, m in itertools.pairwise(widths)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -170,7 +172,8 @@ class DigitsCNN(nn.Module):
     Two convolutions with ReLU and max-pooling, a ReLU layer, and a linear head in two factors
     with no activation between them: a linear hidden space beside the homogeneous ones. It has
     biases throughout, and neither batch norm nor dropout, so that the function being trained is
-    the function.
+    the function. Weights start with the variance that keeps the size of the signal, 2/fan_in
+    before a ReLU and 1/fan_in in the head.
 
     Args:
         channels: Channels of the two convolutions.
@@ -193,18 +196,20 @@ class DigitsCNN(nn.Module):
     ) -> None:
         super().__init__()
         sizes = (*channels, hidden, rank, classes)
-        if len(channels) != 2 or not all(isinstance(s, int) and s > 0 for s in sizes):
+        if len(channels) != 2 or not all(_is_size(s) for s in sizes):
             raise ValueError(
                 "`channels` must be two positive integers and `hidden`, `rank`, `classes` positive "
                 f"integers; got {channels}, {hidden}, {rank}, {classes}."
             )
         _require_floating(dtype)
         first, second = channels
-        self.conv1 = convolution(1, first, 3, dtype=dtype, generator=generator)
-        self.conv2 = convolution(first, second, 3, dtype=dtype, generator=generator)
-        self.fc = linear(second * 2 * 2, hidden, dtype=dtype, generator=generator)
-        self.bottleneck = linear(hidden, rank, dtype=dtype, generator=generator)
-        self.head = linear(rank, classes, dtype=dtype, generator=generator)
+        relu, head = math.sqrt(6), math.sqrt(3)
+        given: dict[str, Any] = {"dtype": dtype, "generator": generator}
+        self.conv1 = convolution(1, first, 3, gain=relu, **given)
+        self.conv2 = convolution(first, second, 3, gain=relu, **given)
+        self.fc = linear(second * 2 * 2, hidden, gain=relu, **given)
+        self.bottleneck = linear(hidden, rank, gain=head, **given)
+        self.head = linear(rank, classes, gain=head, **given)
 
     def forward(self, x: Tensor) -> Tensor:
         x = nn.functional.max_pool2d(torch.relu(self.conv1(x)), 2)
@@ -221,9 +226,7 @@ class ResidualBlock(nn.Module):
         self, inputs: int, outputs: int, *, stride: int, generator: torch.Generator | None = None
     ) -> None:
         super().__init__()
-        self.conv1 = convolution(
-            inputs, outputs, 3, stride=stride, bias=False, generator=generator
-        )
+        self.conv1 = convolution(inputs, outputs, 3, stride=stride, bias=False, generator=generator)
         self.bn1 = nn.BatchNorm2d(outputs)
         self.conv2 = convolution(outputs, outputs, 3, bias=False, generator=generator)
         self.bn2 = nn.BatchNorm2d(outputs)
@@ -270,12 +273,17 @@ def linear(
     outputs: int,
     *,
     bias: bool = True,
+    gain: float = 1.0,
     dtype: torch.dtype | None = None,
     generator: torch.Generator | None = None,
 ) -> nn.Linear:
-    """A linear layer whose initial parameters come from `generator`."""
-    layer = nn.utils.skip_init(nn.Linear, inputs, outputs, bias=bias, dtype=dtype)
-    return _initialize(layer, inputs, generator)
+    """A linear layer whose initial weights are uniform on ±gain/√fan_in, drawn from `generator`.
+
+    Gain 1 is what torch itself starts from; √6 gives the variance 2/fan_in.
+    """
+    layer = nn.Linear(inputs, outputs, bias=bias, dtype=dtype, device="meta").to_empty(device="cpu")
+    _initialize(layer, inputs, gain, generator)
+    return layer
 
 
 def convolution(
@@ -285,26 +293,30 @@ def convolution(
     *,
     stride: int = 1,
     bias: bool = True,
+    gain: float = 1.0,
     dtype: torch.dtype | None = None,
     generator: torch.Generator | None = None,
 ) -> nn.Conv2d:
-    """A convolution padded by half its kernel, its initial parameters from `generator`."""
-    layer = nn.utils.skip_init(
-        nn.Conv2d, inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=bias,
-        dtype=dtype,
-    )  # fmt: skip
-    return _initialize(layer, inputs * kernel**2, generator)
+    """A convolution padded by half its kernel, its initial weights as those of `linear`."""
+    layer = nn.Conv2d(
+        inputs, outputs, kernel, stride, kernel // 2, bias=bias, dtype=dtype, device="meta"
+    ).to_empty(device="cpu")
+    _initialize(layer, inputs * kernel**2, gain, generator)
+    return layer
 
 
 @torch.no_grad()
 def _initialize(
-    layer: Layer, fan_in: int, generator: torch.Generator | None
-) -> Layer:
-    """Uniform on ±1/√fan_in, the distribution that torch itself starts these layers from."""
-    bound = fan_in**-0.5
-    for parameter in layer.parameters():
-        parameter.uniform_(-bound, bound, generator=generator)
-    return layer
+    layer: nn.Linear | nn.Conv2d, fan_in: int, gain: float, generator: torch.Generator | None
+) -> None:
+    bound = 1 / math.sqrt(fan_in)
+    layer.weight.uniform_(-gain * bound, gain * bound, generator=generator)
+    if layer.bias is not None:
+        layer.bias.uniform_(-bound, bound, generator=generator)
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _require_floating(dtype: torch.dtype | None) -> None:

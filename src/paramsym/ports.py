@@ -64,6 +64,36 @@ class Port:
     dual: bool = False
     degree: float = 1.0
     frame: Frame | None = None
+    _slot: Tensor = field(init=False, repr=False)
+    """For every row its (copy, coordinate), flattened; one past the end where untouched."""
+
+    def __post_init__(self) -> None:
+        where = f"the port on {self.parameter!r}"
+        if self.index.ndim != 3 or self.index.dtype != torch.int64:
+            raise ValueError(
+                f"{where} must have an int64 index [copies, n, multiplicity]; "
+                f"got {self.index.dtype} {list(self.index.shape)}."
+            )
+        distinct = len(set(self.axes)) == len(self.axes) > 0
+        if not distinct or not all(0 <= a < len(self.view) for a in self.axes):
+            raise ValueError(
+                f"{where} must name one or more distinct axes of its view {self.view}; "
+                f"got {self.axes}."
+            )
+        copies, n, multiplicity = self.index.shape
+        rows, owners = self.index.numpy().ravel(), np.arange(copies * n).repeat(multiplicity)
+        if len(rows) and not 0 <= rows.min() <= rows.max() < self.row_count:
+            raise ValueError(
+                f"{where} must index rows 0 to {self.row_count - 1} of axes {self.axes} of its "
+                f"view {self.view}; got {rows.min()} to {rows.max()}."
+            )
+        # Here and not on first use, which may be inside a `torch.func` transform: a tensor made
+        # there must not be kept beyond it.
+        slot = np.full(self.row_count, copies * n)
+        slot[rows] = owners
+        if (np.bincount(rows, minlength=1) > 1).any():
+            raise ValueError(f"{where} must index every row once at most; rows are repeated.")
+        object.__setattr__(self, "_slot", torch.from_numpy(slot))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Port) and self._key() == other._key()
@@ -123,15 +153,6 @@ class Port:
         """Whether the index lists every row once, in order."""
         flat = self.index.flatten()
         return len(flat) == self.row_count and bool((flat == torch.arange(len(flat))).all())
-
-    @cached_property
-    def _slot(self) -> Tensor:
-        """For every row its (copy, coordinate), flattened; one past the end where untouched."""
-        # By numpy: a tensor made inside a `torch.func` transform must not be kept beyond it.
-        copies, n, multiplicity = self.index.shape
-        slot = np.full(self.row_count, copies * n)
-        slot[self.index.numpy().ravel()] = np.arange(copies * n).repeat(multiplicity)
-        return torch.from_numpy(slot)
 
     # -- vectors of the hidden space held in a parameter ------------------------------------
 

@@ -19,9 +19,9 @@
 `torch.export.load` runs `torch.load(weights_only=False)` or `pickle.loads` on whatever is pickled.
 The sample inputs it first tries with `weights_only=True`, which builds tensors and plain containers
 alone, and falls back to unrestricted unpickling. The graph is code as well: symbolic sizes go
-through `sympy.sympify`, which evaluates them; guards are compiled; names end up in generated Python;
-and an operator can be any attribute of torch. `check` therefore accepts what a plain program with
-static shapes needs and refuses the rest.
+through `sympy.sympify`, which evaluates them; guards are compiled; names end up in Python that
+torch generates; and an operator can be any attribute of torch. `check` therefore accepts what a
+plain program with static shapes needs and refuses the rest.
 """
 
 import io

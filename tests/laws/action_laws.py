@@ -1,8 +1,10 @@
 """The action is a group action."""
 
+import math
+
 import torch
 
-from tests.laws.measure import distance, rounding, sample
+from tests.laws.measure import distance, largest, rounding, sample
 from tests.laws.subject import Subject
 
 
@@ -29,9 +31,9 @@ def representation(subject: Subject, rng: torch.Generator) -> float:
         h = part.sample(0.2, generator=rng, discrete=True)
         gh = {family.name: family.group.compose(g[family.name], h[family.name])}
         residual = distance(part.act(gh, subject.params), part.act(g @ h, subject.params))
-        worst = max(worst, residual / rounding(subject, g, h))
+        worst = largest(worst, residual / rounding(subject, g, h))
         merged = (g @ h)[family.name] - gh[family.name]
-        worst = max(worst, float(merged.abs().max()) / rounding(subject, g, h))
+        worst = largest(worst, float(merged.abs().max()) / rounding(subject, g, h))
     return worst
 
 

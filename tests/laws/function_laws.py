@@ -2,7 +2,7 @@
 
 import torch
 
-from tests.laws.measure import EPS, inner, rounding, sample
+from tests.laws.measure import EPS, inner, largest, relative, rounding, sample
 from tests.laws.subject import Subject, flatten
 
 
@@ -13,9 +13,9 @@ def invariance(subject: Subject, rng: torch.Generator) -> float:
     for scale in (1e-3, 0.1, 0.5):
         g = sample(subject, rng, scale)
         after = subject.forward(subject.symmetry.act(g, subject.params), subject.inputs)
-        residual = float((after - before).abs().max() / before.abs().max())
+        residual = relative(after - before, before)
         # Each layer amplifies what the parameters' own rounding has done.
-        worst = max(worst, residual / (8 * subject.depth * rounding(subject, g)))
+        worst = largest(worst, residual / (8 * subject.depth * rounding(subject, g)))
     return worst
 
 
@@ -36,5 +36,7 @@ def noether_by_moment(subject: Subject, rng: torch.Generator) -> float:
             field = subject.symmetry.select(name).tangent({name: M}, subject.params)
             _, bound = inner(gradient, field)
             whole = EPS * float(flatten(gradient, gradient).norm() * flatten(field, field).norm())
-            worst = max(worst, float((P * M).sum().abs()) / (subject.depth * (bound + 64 * whole)))
+            worst = largest(
+                worst, float((P * M).sum().abs()) / (subject.depth * (bound + 64 * whole))
+            )
     return worst

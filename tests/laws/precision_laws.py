@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import torch
 
 import paramsym as ps
-from tests.laws.measure import sample
+from tests.laws.measure import TINY, largest, sample
 from tests.laws.subject import Subject
 
 
@@ -25,7 +25,8 @@ def _roundings(name: str, families: ps.Symmetry, g: ps.GroupElement) -> float:
     return total
 
 
-def _agreement(subject: Subject, rng: torch.Generator, dtypes: Mapping[str, torch.dtype]) -> float:
+def agreement(subject: Subject, rng: torch.Generator, dtypes: Mapping[str, torch.dtype]) -> float:
+    """`act` keeps each parameter's dtype and agrees with float64 to the coarsest of them."""
     g = sample(subject, rng)
     low = {k: p.to(dtypes[k]) for k, p in subject.params.items()}
     moved = subject.symmetry.act(g, low)
@@ -33,21 +34,23 @@ def _agreement(subject: Subject, rng: torch.Generator, dtypes: Mapping[str, torc
         return math.inf
     exact = subject.symmetry.act(g, {k: p.double() for k, p in low.items()})
     coarsest = max(torch.finfo(dtype).eps for dtype in dtypes.values())
-    return max(
-        float((moved[k] - exact[k]).norm() / exact[k].norm())
-        / (coarsest * _roundings(k, subject.symmetry, g))
-        for k in exact
+    return largest(
+        *(
+            float((moved[k] - exact[k]).norm() / (exact[k].norm() + TINY))
+            / (coarsest * _roundings(k, subject.symmetry, g))
+            for k in exact
+        )
     )
 
 
 def float32(subject: Subject, rng: torch.Generator) -> float:
     """On float32 parameters `act` stays float32 and agrees to that precision."""
-    return _agreement(subject, rng, dict.fromkeys(subject.params, torch.float32))
+    return agreement(subject, rng, dict.fromkeys(subject.params, torch.float32))
 
 
 def bfloat16(subject: Subject, rng: torch.Generator) -> float:
     """On bfloat16 parameters `act` stays bfloat16 and agrees to that precision."""
-    return _agreement(subject, rng, dict.fromkeys(subject.params, torch.bfloat16))
+    return agreement(subject, rng, dict.fromkeys(subject.params, torch.bfloat16))
 
 
 def mixed_precision(subject: Subject, rng: torch.Generator) -> float:
@@ -68,4 +71,4 @@ def mixed_precision(subject: Subject, rng: torch.Generator) -> float:
     moments = subject.symmetry.moment(low, low)
     if not all(bool(P.isfinite().all()) for P in moments.values()):
         return math.inf
-    return max(worst, _agreement(subject, rng, dtypes))
+    return largest(worst, agreement(subject, rng, dtypes))

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from tests.laws.measure import distance, rounding, sample
+from tests.laws.measure import distance, largest, rounding, sample
 from tests.laws.subject import Params, Subject, flatten, normal
 
 
@@ -22,7 +22,7 @@ def vmap_over_elements(subject: Subject, rng: torch.Generator) -> float:
     for i, g in enumerate(elements):
         alone = subject.symmetry.act(g, subject.params)
         got = {k: v[i] if v.ndim > alone[k].ndim else v for k, v in together.items()}
-        worst = max(worst, distance(got, alone) / rounding(subject, g))
+        worst = largest(worst, distance(got, alone) / rounding(subject, g))
     return worst
 
 
@@ -47,7 +47,7 @@ def vmap_over_parameters(subject: Subject, rng: torch.Generator) -> float:
         alone = everything({k: p[i] for k, p in ensemble.items()})
         for k, value in alone.items():
             size = float(value.abs().max()) + 1.0
-            worst = max(worst, float((together[k][i] - value).abs().max()) / size)
+            worst = largest(worst, float((together[k][i] - value).abs().max()) / size)
     return worst / rounding(subject, g)
 
 
@@ -66,7 +66,7 @@ def double_backward(subject: Subject, rng: torch.Generator) -> float:
         return torch.stack([(gradient[k] * v[k]).sum() for k in names]).sum()
 
     backward = torch.func.grad(slope)(subject.params)
-    _, forward = torch.func.jvp(torch.func.grad(energy), (subject.params,), (v,))
+    forward = torch.func.jvp(torch.func.grad(energy), (subject.params,), (v,))[1]
     size = float(flatten(forward, v).norm())
     gap = float((flatten(backward, v) - flatten(forward, v)).norm())
     return gap / (size * 64 * rounding(subject, g))

@@ -129,15 +129,39 @@ def scaling_families(
     for (erased, kind), members in alike.items():
         members.sort(key=lambda first: table.row[starts[first]])
         ports = np.frombuffer(kind).reshape(-1, 3)
-        turn = 1 / ports[0, 1]
-        made = []
-        for k, (where, size, multiplicity) in enumerate(ports.tolist()):
-            begin = starts[np.array(members) + k]
-            index = table.row[begin[:, None] + np.arange(int(multiplicity))]
-            made.append(_port(places[int(where)], index[None], size * turn))
+        begins = starts[np.array(members)[:, None] + np.arange(len(ports))]
+        rows = [
+            table.row[begins[:, k, None] + np.arange(int(multiplicity))]
+            for k, multiplicity in enumerate(ports[:, 2])
+        ]
         exactness = Exactness(as_eps_vanishes=erased)
-        families.append(_family(PositiveScaling(len(members)), made, parameters, exactness))
+        for chosen in _disjoint(rows):
+            made = [
+                _port(places[int(where)], index[None, chosen], degree / ports[0, 1])
+                for (where, degree, _), index in zip(ports, rows, strict=True)
+            ]
+            families.append(_family(PositiveScaling(len(chosen)), made, parameters, exactness))
     return families
+
+
+def _disjoint(rows: list[np.ndarray]) -> list[Labels]:
+    """Members whose rows (`[members, multiplicity]` for every port) do not overlap, in few sets.
+
+    Scalings overlap where a product is read, as both factors of a gate are.
+    """
+    if all(len(np.unique(index)) == index.size for index in rows):
+        return [np.arange(len(rows[0]))]
+    taken: list[set[tuple[int, int]]] = []
+    chosen: list[list[int]] = []
+    for member in range(len(rows[0])):
+        mine = {(k, row) for k, index in enumerate(rows) for row in index[member].tolist()}
+        fits = next((i for i, others in enumerate(taken) if not others & mine), len(taken))
+        if fits == len(taken):
+            taken.append(set())
+            chosen.append([])
+        taken[fits] |= mine
+        chosen[fits].append(member)
+    return [np.array(members) for members in chosen]
 
 
 @final
@@ -208,8 +232,8 @@ def _port(place: _Occurrences, index: np.ndarray, degree: float) -> Port:
         place.view,
         place.axes,
         torch.from_numpy(index.astype(np.int64)),
-        dual=degree < 0,
-        degree=abs(degree),
+        dual=bool(degree < 0),
+        degree=float(abs(degree)),
     )
 
 

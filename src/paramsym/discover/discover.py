@@ -11,10 +11,11 @@ from torch.export import ExportedProgram
 
 from paramsym.discover.assembly import distinct_names, mixing_families, scaling_families
 from paramsym.discover.dispatching import record_run
-from paramsym.discover.exporting import export, from_program
+from paramsym.discover.exporting import export, from_program, taken_apart
 from paramsym.discover.facts import Facts
 from paramsym.discover.labels import FIXED, Labels
 from paramsym.discover.mixing import Mixing, mixing
+from paramsym.discover.ops import RULES
 from paramsym.discover.recording import Recording
 from paramsym.discover.scaling import scalings
 from paramsym.discover.verify import verify
@@ -60,7 +61,7 @@ def _record(
     model: nn.Module | ExportedProgram, args: tuple[Any, ...] | None, kwargs: dict[str, Any]
 ) -> Recording:
     if isinstance(model, ExportedProgram):
-        return from_program(model, args=args, kwargs=kwargs)
+        return from_program(taken_apart(model, RULES), args=args, kwargs=kwargs)
     if not isinstance(model, nn.Module):
         hint = " Pass an instance, not the class." if isinstance(model, type) else ""
         raise TypeError(
@@ -78,12 +79,15 @@ def _record(
     mode = "train" if model.training else "eval"
     dependent = _depends_on_mode(model)
     try:
-        program = export(model, args, kwargs)
+        program = taken_apart(export(model, args, kwargs), RULES)
     except Exception as error:
         return _record_real_run(model, args, kwargs, mode, dependent, error)
-    return from_program(
-        program, model=model, args=args, kwargs=kwargs, mode=mode, mode_dependent=dependent
-    )
+    try:
+        return from_program(
+            program, model=model, args=args, kwargs=kwargs, mode=mode, mode_dependent=dependent
+        )
+    except ValueError as error:  # control flow in the graph
+        return _record_real_run(model, args, kwargs, mode, dependent, error)
 
 
 def _record_real_run(
@@ -177,10 +181,9 @@ def _labels_of_linear_cells(spaces: Mixing, facts: Facts) -> Labels:
 
 
 def _barriers(facts: Facts) -> tuple[Barrier, ...]:
-    where: dict[str, list[str]] = {}
-    counts: dict[str, int] = {}
-    for (op, module), count in facts.barriers.items():
-        where.setdefault(op, []).append(module or "(model)")
-        counts[op] = counts.get(op, 0) + count
-    reason = "no rule for this op, or a use of it that the rule does not cover"
-    return tuple(Barrier(op, counts[op], tuple(where[op]), reason) for op in counts)
+    where: dict[tuple[str, str], list[str]] = {}
+    counts: dict[tuple[str, str], int] = {}
+    for (op, reason, module), count in facts.barriers.items():
+        where.setdefault((op, reason), []).append(module or "(model)")
+        counts[op, reason] = counts.get((op, reason), 0) + count
+    return tuple(Barrier(op, counts[op, why], tuple(where[op, why]), why) for op, why in counts)

@@ -80,6 +80,7 @@ class _Recorder(TorchDispatchMode):
                 call,
                 outputs=tuple(self.number(t) if isinstance(t, Tensor) else None for t in outputs),
                 mutates=tuple(dict.fromkeys(written)),
+                stops_gradient=not torch.is_grad_enabled(),
                 is_sink=func is torch.ops.aten._local_scalar_dense.default,
             )
         )
@@ -110,7 +111,7 @@ def record_run(
         hook for path, module in model.named_modules() for hook in recorder.follow(module, path)
     ]
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]), recorder:
+        with torch.enable_grad(), torch.random.fork_rng(devices=[]), recorder:
             result = model(*args, **kwargs)
     finally:
         for hook in hooks:

@@ -4,7 +4,7 @@ import io
 import logging
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import replace
 from typing import Any, cast
@@ -12,11 +12,12 @@ from typing import Any, cast
 import torch
 import torch.utils._pytree as pytree
 from torch import Tensor, fx, nn
+from torch._ops import HigherOrderOperator, OpOverload
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx.node import map_arg
 
-from paramsym.discover.recording import Record, Recording, Ref, live_records
+from paramsym.discover.recording import Record, Recording, Ref, live_records, op_name
 from paramsym.parameters import Parameter, parameters_of
 
 
@@ -26,9 +27,16 @@ def export(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -
         return torch.export.export(model, args, dict(kwargs), strict=False)
 
 
-def flat(program: ExportedProgram) -> ExportedProgram:
-    """The program without nested graphs (regions under `no_grad` or `autocast`)."""
-    if all(node.op != "get_attr" for node in program.graph.nodes):
+def taken_apart(program: ExportedProgram, known: Container[str]) -> ExportedProgram:
+    """The program, its composite ops of unknown name replaced by what they are made of."""
+
+    def is_whole(node: fx.Node) -> bool:
+        target = node.target
+        if not isinstance(target, OpOverload):
+            return True
+        return op_name(target) in known or not target._can_decompose()
+
+    if all(is_whole(node) for node in program.graph.nodes):
         return program
     with _quietly():
         return program.run_decompositions({})
@@ -68,7 +76,8 @@ def from_program(
         mode_dependent: Whether the other mode computes another function.
 
     Raises:
-        ValueError: If the program has dynamic shapes, or neither it nor the caller has inputs.
+        ValueError: If the program has dynamic shapes or control flow, or neither it nor the caller
+            has inputs.
     """
     if args is None:
         if program.example_inputs is None:
@@ -77,7 +86,6 @@ def from_program(
                 "Pass `discover(program, args)` with inputs of the shapes it was exported for."
             )
         args, kwargs = program.example_inputs
-    program = flat(program)
     parameters = parameters_of(model) if model is not None else _parameters_of(program)
     conversion = _Conversion(
         program,
@@ -117,6 +125,7 @@ class _Conversion:
         self.inputs: dict[int, Tensor] = {}
         self.records: list[Record] = []
         self.outputs: list[int] = []
+        self.without_gradient = False
         self.storage: list[int] = []
         self.memory: dict[int, list[int]] = defaultdict(list)
 
@@ -131,10 +140,10 @@ class _Conversion:
             items = self.ids[source]
             assert isinstance(items, tuple)
             self.ids[node] = items[position]
+        elif node.op == "call_function" and isinstance(node.target, HigherOrderOperator):
+            self._region(node)
         elif node.op == "call_function":
             self._call(node)
-        elif node.op == "get_attr":  # a branch of a higher-order op, which has no rule
-            self.ids[node] = None
         elif node.op == "output":
             self._output(node)
 
@@ -179,6 +188,7 @@ class _Conversion:
             cast(dict[str, Any], map_arg(node.kwargs, self._reference)),
             outputs=(),
             module=_module_path(node),
+            stops_gradient=self.without_gradient,
         )
         writes = call.writes()
         returned = _returned_writes(node.target)
@@ -195,6 +205,37 @@ class _Conversion:
         self.records.append(
             replace(call, outputs=tuple(numbers), mutates=tuple(dict.fromkeys(mutates)))
         )
+
+    def _region(self, node: fx.Node) -> None:
+        """A region under `no_grad` or `autocast`: its calls, in place."""
+        name = node.target.name() if isinstance(node.target, HigherOrderOperator) else ""
+        if name not in ("wrap_with_set_grad_enabled", "wrap_with_autocast"):
+            raise ValueError(
+                f"the exported program has control flow ({name}), which is not supported. "
+                "Pass the module itself, of which one run is recorded."
+            )
+        at = next(k for k, a in enumerate(node.args) if getattr(a, "op", "") == "get_attr")
+        graph_node, operands = node.args[at], node.args[at + 1 :]
+        assert isinstance(graph_node, fx.Node)
+        region = self.program.graph_module.get_submodule(str(graph_node.target))
+        assert isinstance(region, fx.GraphModule)
+        outer = self.without_gradient
+        self.without_gradient = outer or (name == "wrap_with_set_grad_enabled" and not node.args[0])
+        given = iter(operands)
+        for inner in region.graph.nodes:
+            if inner.op == "placeholder":
+                operand = next(given)
+                self.ids[inner] = self.ids[operand] if isinstance(operand, fx.Node) else None
+            elif inner.op == "output":
+                results = pytree.tree_leaves(inner.args[0])
+                self.ids[node] = tuple(self._single(result) for result in results)
+            else:
+                self.add(inner)
+        self.without_gradient = outer
+
+    def _single(self, result: Any) -> int | None:
+        i = self.ids.get(result) if isinstance(result, fx.Node) else None
+        return i if isinstance(i, int) else None
 
     def _reference(self, node: fx.Node) -> Any:
         i = self.ids[node]

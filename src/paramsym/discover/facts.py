@@ -36,7 +36,7 @@ class Facts:
         eps_guarded: Labels whose scale a normalisation erases only up to its ε.
         vanishing: (record, argument) pairs: where each such ε stands.
         gauge_fixed: Parameters of which one axis' overall scale has been given to another.
-        barriers: (op, module) → number of calls that were not analysed.
+        barriers: (op, reason, module) → number of calls that were not analysed.
     """
 
     count: int = 0
@@ -49,7 +49,7 @@ class Facts:
     eps_guarded: list[Labels] = field(default_factory=list)
     vanishing: list[tuple[int, str]] = field(default_factory=list)
     gauge_fixed: dict[str, int] = field(default_factory=dict)
-    barriers: dict[tuple[str, str], int] = field(default_factory=dict)
+    barriers: dict[tuple[str, str, str], int] = field(default_factory=dict)
 
     def fresh(self, shape: tuple[int, ...]) -> Labels:
         """New labels."""
@@ -133,9 +133,10 @@ class Facts:
         self.vanishing.append((record, argument))
         self.eps_guarded += [np.unique(layer.labels) for layer in value.layers]
 
-    def barrier(self, op: str, module: str) -> None:
-        """The op is not understood."""
-        self.barriers[op, module] = self.barriers.get((op, module), 0) + 1
+    def barrier(self, op: str, module: str, reason: str) -> None:
+        """The op is not analysed."""
+        key = (op, reason, module)
+        self.barriers[key] = self.barriers.get(key, 0) + 1
 
 
 def count_entries(labels: Labels, rows: Labels) -> Labels:

@@ -11,6 +11,7 @@ from typing import Any, final
 import torch
 import torch.utils._pytree as pytree
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from paramsym.parameters import Parameter
 
@@ -35,6 +36,7 @@ class Record:
         outputs: Number of each tensor returned, in order; `None` where it is no tensor.
         module: Path of the module that makes the call, `""` for the model itself.
         mutates: Values whose memory the call changes.
+        stops_gradient: Whether it runs where autograd is off, so that training does not see it.
         is_sink: Whether the call has an effect outside the graph, such as reading a number out of a
             tensor to decide a branch.
     """
@@ -45,15 +47,13 @@ class Record:
     outputs: tuple[int | None, ...]
     module: str = ""
     mutates: tuple[int, ...] = ()
+    stops_gradient: bool = False
     is_sink: bool = False
 
     @property
     def op(self) -> str:
         """Name of the op without namespace and overload: `conv2d`."""
-        schema = getattr(self.target, "_schema", None)
-        if schema is not None:
-            return schema.name.split("::")[1]
-        return getattr(self.target, "__name__", str(self.target))
+        return op_name(self.target)
 
     def bind(self) -> dict[str, Any]:
         """The arguments by their names in the op's schema, defaults filled in."""
@@ -96,6 +96,14 @@ class Record:
         """Numbers of the values that the call reads."""
         leaves = pytree.tree_leaves((self.args, dict(self.kwargs)))
         return [leaf.id for leaf in leaves if isinstance(leaf, Ref)]
+
+
+def op_name(target: Callable[..., Any]) -> str:
+    """Name of what is called, without namespace and overload."""
+    schema = getattr(target, "_schema", None)
+    if schema is not None:
+        return schema.name.split("::")[1]
+    return getattr(target, "__name__", str(target))
 
 
 @final
@@ -147,6 +155,13 @@ def live_records(records: Iterable[Record], outputs: Iterable[int]) -> tuple[Rec
     return tuple(reversed(kept))
 
 
+_RESHAPES: dict[Callable[..., Any], Callable[..., Any]] = {
+    torch.ops.aten.view.default: torch.ops.aten.reshape.default,
+    torch.ops.aten._unsafe_view.default: torch.ops.aten.reshape.default,
+}
+"""Ops that a replay runs by another one: its tensors may lie in memory in another order."""
+
+
 def replay(
     recording: Recording,
     params: Mapping[str, Tensor],
@@ -184,12 +199,13 @@ def replay(
         return leaf
 
     is_leaf = lambda x: isinstance(x, Ref)  # noqa: E731
-    with torch.random.fork_rng(devices=[]):
+    # The plain attention kernel has a forward derivative.
+    with torch.random.fork_rng(devices=[]), sdpa_kernel(SDPBackend.MATH):
         torch.manual_seed(seed)
         for position, record in enumerate(recording.records):
             args = pytree.tree_map(argument, record.args, is_leaf=is_leaf)
             kwargs = pytree.tree_map(argument, dict(record.kwargs), is_leaf=is_leaf)
-            result = record.target(*args, **kwargs)
+            result = _RESHAPES.get(record.target, record.target)(*args, **kwargs)
             results = result if isinstance(result, tuple | list) else (result,)
             for i, tensor in zip(record.outputs, results, strict=False):
                 if i is not None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from paramsym.discover.facts import Facts
 from paramsym.discover.labels import Layer, Value
 from paramsym.discover.ops import LAYOUTS, READS_SQUARES, RULES, Call
-from paramsym.discover.ops.registry import Result
+from paramsym.discover.ops.registry import STOPS_GRADIENT, Result
 from paramsym.discover.recording import Record, Recording, Ref
 
 
@@ -95,9 +95,10 @@ def _run(
             is_leaf=lambda x: isinstance(x, Value),
         )
         call = replace(call, arguments=settled)
+    if record.stops_gradient:
+        return _as_list(call.refuse(STOPS_GRADIENT))
     rule = RULES.get(_without_underscore(record.op))
-    result = call.refuse() if rule is None else rule(call)
-    return _as_list(result)
+    return _as_list(call.refuse() if rule is None else rule(call))
 
 
 def _as_list(result: Result) -> list[Value | None]:

@@ -1,10 +1,11 @@
 """Sums, products, powers, and activations, entry by entry."""
 
 import numpy as np
+import torch
 
 from paramsym.discover.labels import Layer, Value, pad_left
 from paramsym.discover.ops.contraction import Operand, contract
-from paramsym.discover.ops.registry import Call, Result, rule
+from paramsym.discover.ops.registry import STOPS_GRADIENT, Call, Result, rule
 
 EPS_LIMIT = 1e-3
 """Largest constant added to a norm that counts as its ε."""
@@ -52,7 +53,7 @@ def _matching(a: tuple[Layer, ...], b: tuple[Layer, ...]) -> list[tuple[Layer, L
     return pairs
 
 
-@rule("add", "sub", "rsub")
+@rule("add", "sub", "subtract", "rsub")
 def add_or_subtract(call: Call) -> Result:
     """Sums and differences; adding a number other than 0 pins."""
     left, right, alpha = call["self"], call["other"], call.get("alpha", 1)
@@ -68,13 +69,13 @@ def add_or_subtract(call: Call) -> Result:
     return add(call, left, right)
 
 
-@rule("mul", "div", "true_divide")
+@rule("mul", "multiply", "div", "divide", "true_divide")
 def multiply(call: Call) -> Result:
     """Products and quotients: exponents add; coordinates mix where the other does not vary."""
     left, right = call["self"], call["other"]
     if call.get("rounding_mode") is not None:
         return call.refuse()
-    divides = call.record.op != "mul"
+    divides = not call.record.op.startswith("mul")
     if not isinstance(right, Value):
         return call.output(left.layers, is_norm=left.is_norm)
     if left is right:
@@ -125,7 +126,7 @@ def power_of(call: Call, value: Value, exponent: float) -> Value:
 
 
 @rule(
-    "clone", "alias", "detach", "contiguous", "_to_copy", "to", "lift_fresh", "lift_fresh_copy",
+    "clone", "alias", "contiguous", "_to_copy", "to", "lift_fresh", "lift_fresh_copy",
     "positive", "neg", "identity", "type_as", "feature_dropout", "alpha_dropout",
 )  # fmt: skip
 def identity(call: Call) -> Result:
@@ -138,6 +139,12 @@ def identity(call: Call) -> Result:
     value = call["self"] if "self" in call.arguments else call["input"]
     return call.output(value.layers, constant=value.constant, parameter=value.parameter,
                        is_norm=value.is_norm)  # fmt: skip
+
+
+@rule("detach")
+def detach(call: Call) -> Result:
+    """Training does not see through it, so that no law would hold of what it reads."""
+    return call.refuse(STOPS_GRADIENT)
 
 
 @rule("dropout", "native_dropout")
@@ -156,7 +163,7 @@ def homogeneous(call: Call) -> Result:
     return call.output(call["self"].layers)
 
 
-@rule("clamp", "clamp_min")
+@rule("clamp", "clamp_min", "clip")
 def clamp(call: Call) -> Result:
     """ReLU when the bound is 0 from below; an ε when it guards a norm; otherwise pins."""
     value, low = call["self"], call["min"]
@@ -192,14 +199,25 @@ def larger_or_smaller(call: Call) -> Result:
 @rule("where")
 def where(call: Call) -> Result:
     """Entries of one or the other: scales agree, nothing mixes; a zero takes any scale."""
-    condition, left, right = call["condition"], call.get("self"), call.get("other")
-    if not isinstance(left, Value) or not isinstance(right, Value):
+    condition, left, right = (
+        call["condition"],
+        _tensor(call.get("self")),
+        _tensor(call.get("other")),
+    )
+    if left is None or right is None:
         return call.refuse()
     call.facts.pin(condition)
     call.facts.isolate_all(left)
     call.facts.isolate_all(right)
     summed = add(call, left, right)
     return call.output(pad_left(summed.layers, len(call.shape)))
+
+
+def _tensor(argument: Value | float | None) -> Value | None:
+    """A number as a constant of no axes."""
+    if isinstance(argument, Value) or argument is None:
+        return argument
+    return Value((), constant=torch.tensor(argument))
 
 
 @rule("masked_fill")
@@ -239,8 +257,17 @@ def pointwise(call: Call) -> Result:
     return call.pin()
 
 
-@rule("zeros_like", "ones_like", "empty_like", "full_like", "new_zeros", "new_ones", "new_full",
-      "new_empty", "rand_like", "randn_like")  # fmt: skip
+@rule("zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full")
+def constant_like(call: Call) -> Result:
+    """Only the shape is read."""
+    name = call.record.op
+    fill = 0.0 if "zeros" in name else 1.0 if "ones" in name else call["fill_value"]
+    if isinstance(fill, Value):
+        return call.pin()
+    return call.output(constant=torch.tensor(fill).expand(call.shape))
+
+
+@rule("empty_like", "new_empty", "rand_like", "randn_like", "randint_like")
 def like(call: Call) -> Result:
     """Only the shape is read."""
     return call.output()

@@ -7,7 +7,7 @@ from paramsym.discover.labels import FIXED, Layer, Value, compress, map_layers
 from paramsym.discover.ops.registry import Call, Result, rule
 
 
-@rule("cat")
+@rule("cat", "concat", "concatenate")
 def cat(call: Call) -> Result:
     """Labels are concatenated; entries without a label are fixed."""
     values = [v for v in call["tensors"] if v.shape != (0,)]

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from paramsym.discover.labels import Layer, Value, first_along
+from paramsym.discover.labels import Layer, Value, first_along, pad_left
 from paramsym.discover.ops.registry import Call, Result, rule
 
 
@@ -44,27 +44,30 @@ def _reduce(call: Call, value: Value, dims: Any, keepdim: bool) -> Value:
     dims = list(range(ndim)) if dims is None or dims == [] else np.atleast_1d(dims).tolist()
     axes = tuple(d % ndim for d in dims)
     kept = tuple(a for a in range(ndim) if a not in axes)
-    layers = []
+    layers, reduced = [], []
     rotates = False
-    for layer in value.layers:
-        labels = layer.labels.reshape((1,) * (ndim - layer.labels.ndim) + layer.labels.shape)
-        layer = Layer(labels, layer.exponent)
+    for layer in pad_left(value.layers, ndim):
+        labels = layer.labels
         square = value.square is not None and _same(value.square.labels, labels)
         if set(layer.axes) & set(axes):
-            # A reduced label is new: it stands for a scale and mixes with nothing.
-            sum_scale = Layer(facts.fresh(first_along(labels, axes).shape))
-            facts.balance(layer, -sum_scale)
             if square:
                 facts.use(labels, kept, rotated=True)
                 rotates = True
             else:
                 facts.isolate(labels)
-            layer = sum_scale
-        elif square:
+            reduced.append(layer)
+            continue
+        if square:
             facts.isolate(labels)
         else:
             facts.use(labels, ())
         layers.append(layer)
+    if reduced:
+        # The label of the sum is new: it stands for a scale and mixes with nothing.
+        shapes = [first_along(layer.labels, axes).shape for layer in reduced]
+        total = Layer(facts.fresh(np.broadcast_shapes(*shapes)))
+        facts.balance(*reduced, -total)
+        layers.append(total)
     if not keepdim:
         layers = [
             Layer(x.labels.reshape([x.labels.shape[a] for a in kept]), x.exponent) for x in layers

@@ -13,6 +13,9 @@ from paramsym.discover.facts import Facts
 from paramsym.discover.labels import Layer, Value
 from paramsym.discover.recording import Record
 
+NOT_UNDERSTOOD = "no rule for this op, or a use of it that the rule does not cover"
+STOPS_GRADIENT = "stops the gradient (detach or no_grad), so that laws of training end here"
+
 Result = Value | Sequence[Value | None]
 Rule = Callable[["Call"], Result]
 Layout = Callable[["Call", tuple[int, ...]], tuple[Layer, ...]]
@@ -73,10 +76,10 @@ class Call:
             self.facts.pin(value)
         return self.outputs()
 
-    def refuse(self) -> Result:
+    def refuse(self, reason: str = NOT_UNDERSTOOD) -> Result:
         """As `pin`, and noted as a barrier: the op was not analysed."""
         if any(value.layers for value in self.values()):
-            self.facts.barrier(self.record.op, self.record.module)
+            self.facts.barrier(self.record.op, self.record.module, reason)
         return self.pin()
 
 

@@ -12,7 +12,9 @@ from paramsym.discover.ops.registry import Call, Result, rule
     "unsafe_split_with_sizes", "chunk", "unsafe_chunk", "unbind", "flip", "roll", "repeat",
     "repeat_interleave", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "flatten",
     "unflatten", "narrow", "unfold", "movedim", "expand_as", "view_as", "swapaxes", "tile",
-    "diagonal", "_reshape_alias",
+    "diagonal", "_reshape_alias", "numpy_T", "mT", "adjoint", "swapdims", "moveaxis", "ravel",
+    "broadcast_to", "tensor_split", "hsplit", "vsplit", "dsplit", "fliplr", "flipud", "rot90",
+    "atleast_1d", "atleast_2d", "atleast_3d",
 )  # fmt: skip
 def view(call: Call) -> Result:
     """Every output entry is one input entry."""

@@ -1,0 +1,190 @@
+"""The summary table: every number is there, every line fits, and what is missing is said."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache, partial
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from torch import nn
+
+from paramsym import (
+    Barrier,
+    Exactness,
+    Family,
+    GeneralLinear,
+    Port,
+    PositiveScaling,
+    Symmetry,
+    Verification,
+    discover,
+)
+from paramsym.summary import as_text, laws_of, shorten
+from paramsym.zoo import BUILTIN
+
+
+def scaling(name: str, writer: str, reader: str) -> Family:
+    ports = (Port.along(writer, (7, 3), 0), Port.along(reader, (3, 7), 1, dual=True))
+    return Family(name, PositiveScaling(7), ports)
+
+
+def tower(depth: int, prefix: str = "blocks") -> Symmetry:
+    """A symmetry with one scaling a block, named as a deep network would."""
+    blocks = [f"{prefix}.{k}" for k in range(depth)]
+    params = {f"{b}.{side}.weight": torch.zeros(s) for b in blocks for side, s in SIDES.items()}
+    families = [scaling(f"{b}.up → {b}.down", f"{b}.up.weight", f"{b}.down.weight") for b in blocks]
+    check = Verification(invariance=1e-16, derivative=2e-16, tolerance=1e-12)
+    verified = [replace(family, verified=True) for family in families]
+    return replace(Symmetry.of(verified, params), verification=check)
+
+
+@cache
+def found(name: str) -> Symmetry:
+    return discover(*BUILTIN[name](), verify=False)
+
+
+SIDES = {"up": (7, 3), "down": (3, 7)}
+
+SYMMETRIES: dict[str, Callable[[], Symmetry]] = {
+    **{name: partial(found, name) for name in BUILTIN},
+    "tower": lambda: tower(40),
+    "long names": lambda: tower(3, "backbone.encoder.transformer.stages.residual.feed_forward"),
+    "empty": lambda: Symmetry.of((), {"weight": torch.zeros(2, 2)}),
+}
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+@pytest.mark.parametrize("name", SYMMETRIES)
+def test_lines_fit_and_the_totals_are_there(name: str, width: int) -> None:
+    symmetry = SYMMETRIES[name]()
+    text = as_text(symmetry, width)
+    assert max(map(cell_len, text.splitlines())) <= width
+    totals = {
+        "group dimension": symmetry.group_dim,
+        "flat directions": symmetry.dim,
+        "conserved quantities": symmetry.law_dim,
+    }
+    for label, number in totals.items():
+        assert re.search(rf"{label} +{number:,}\b", text)
+    assert f"{sum(p.numel for p in symmetry.parameters):,} parameters" in text
+
+
+def test_a_row_shows_group_and_dimensions() -> None:
+    family = Family(
+        "a → b",
+        GeneralLinear(4),
+        (Port.along("a.weight", (4, 2), 0), Port.along("b.weight", (1, 4), 1, dual=True)),
+        verified=True,
+    )
+    symmetry = Symmetry.of([family], {"a.weight": torch.zeros(4, 2), "b.weight": torch.zeros(1, 4)})
+    # h = 4, two writers and one reader: 16 − 2·3 orbit dimensions, 10 − 1 laws.
+    assert re.search(r"a → b +GL\(4\) +16 +10 +9 +exactly ✓", as_text(symmetry))
+
+
+def test_str_is_the_summary() -> None:
+    assert str(tower(2)) == as_text(tower(2), 100)
+
+
+def test_alike_families_share_a_row_and_keep_their_sum() -> None:
+    text = as_text(tower(40))
+    assert re.search(
+        r"blocks\.\{0…39\}\.up → blocks\.\{0…39\}\.down +T₊\(7\) +×40 +280 +280 +280", text
+    )
+    assert text.count("blocks.") == 2
+
+
+def test_few_families_are_not_grouped() -> None:
+    text = as_text(tower(3))
+    assert all(f"blocks.{k}.up → blocks.{k}.down" in text for k in range(3))
+
+
+def test_rows_beyond_the_limit_are_counted() -> None:
+    names = [f"{a}{b}" for a in "abcdef" for b in "uvwxyz"]
+    params = {f"{n}.{side}": torch.zeros(s) for n in names for side, s in SIDES.items()}
+    families = [scaling(n, f"{n}.up", f"{n}.down") for n in names]
+    text = as_text(Symmetry.of(families, params))
+    assert "… and 16 more families" in text
+    assert "--all" in text
+
+
+def test_barriers_look_different_from_no_symmetry() -> None:
+    empty = SYMMETRIES["empty"]()
+    none = as_text(empty)
+    barred = as_text(
+        replace(empty, barriers=(Barrier("cumsum", 3, ("a", "b", "c"), "no rule for this op"),))
+    )
+    assert "No continuous symmetry was found." in none
+    assert "Every op was analysed." in none
+    assert "Not analysed" not in none
+    assert "Every op was analysed." not in barred
+    assert "Not analysed" in barred
+    assert "but not all ops were analysed" in barred
+    assert re.search(r"cumsum +3 +a, b, \+1 more +no rule for this op", barred)
+
+
+def test_frozen_parameters_take_the_laws_away() -> None:
+    model = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2))
+    model[0].weight.requires_grad_(False)
+    symmetry = discover(model, (torch.randn(2, 3),))
+    assert [laws_of(symmetry, family) for family in symmetry] == [0]
+    assert symmetry.law_dim == 0
+    assert re.search(r"T₊\(5\) +5 +5 +– ", as_text(symmetry))
+    assert "1 frozen tensor" in as_text(symmetry)
+
+
+def test_mode_unused_and_verification_are_told() -> None:
+    symmetry = replace(tower(1), mode="eval", mode_dependent=True, unused=("spare.weight",))
+    text = as_text(symmetry, 200)
+    assert "eval mode" in text
+    assert "another function in training mode" in text
+    assert "spare.weight" in text
+    assert "changes the outputs by 1e-16" in text
+    assert "derivative 2e-16" in text
+    assert "bound 1e-12" in text
+
+
+def test_unverified_is_not_silent() -> None:
+    family = scaling("a → b", "a", "b")
+    text = as_text(Symmetry.of([family], {"a": torch.zeros(7, 3), "b": torch.zeros(3, 7)}))
+    assert "exactly, unchecked" in text
+    assert "Unverified" in text
+    assert "✓" not in text
+
+
+def test_exactness_in_the_limit_shows_the_measured_defect() -> None:
+    limit = Exactness(as_eps_vanishes=True, defect=3e-5)
+    family = replace(scaling("a → b", "a", "b"), exactness=limit, verified=True)
+    symmetry = Symmetry.of([family], {"a": torch.zeros(7, 3), "b": torch.zeros(3, 7)})
+    check = Verification(invariance=1e-16, derivative=None, tolerance=1e-12)
+    text = as_text(replace(symmetry, verification=check))
+    assert "as ε→0 ✓" in text
+    assert "3e-05" in text
+    assert "derivative" not in text
+
+
+def test_withdrawn_families_are_loud() -> None:
+    check = Verification(1e-16, None, 1e-12, withdrawn=("fc1 → fc2",))
+    text = as_text(replace(tower(1), verification=check))
+    assert "WITHDRAWN: 1 family failed the numerical check" in text
+    assert "fc1 → fc2" in text
+
+
+def test_lists_are_counted_and_paths_lose_their_middle() -> None:
+    name = "layer2.0.bn2, layer2.0.downsample.1 → layer2.1.conv1, layer3.0.conv1, fc"
+    assert shorten(name, 100) == name
+    assert shorten(name, 40) == "layer2.0.bn2 +1 → layer2.1.conv1 +2"
+    assert shorten(name, 34) == "layer2.0.bn2 +1 → layer2…conv1 +2"
+
+
+@given(
+    st.lists(st.text("ab.,0 →", min_size=1, max_size=30), min_size=1, max_size=4).map(" → ".join),
+    st.integers(1, 60),
+)
+def test_a_shortened_name_fits(name: str, width: int) -> None:
+    short = shorten(name, width)
+    assert cell_len(short) <= width
+    assert short == name or cell_len(name) > width
