@@ -1,5 +1,6 @@
 """Scalings and diagonal Q against a plain copy of the parameters."""
 
+import itertools
 from collections.abc import Iterator
 
 import torch
@@ -14,7 +15,7 @@ def _perceptron() -> tuple[nn.Module, torch.Tensor]:
     """Six wide layers, 84 M parameters."""
     widths = (1024, 4096, 4096, 4096, 4096, 4096, 1024)
     layers: list[nn.Module] = []
-    for n, m in zip(widths, widths[1:], strict=False):
+    for n, m in itertools.pairwise(widths):
         layers += [nn.Linear(n, m), nn.ReLU()]
     return nn.Sequential(*layers[:-1]), torch.randn(2, 1024)
 

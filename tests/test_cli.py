@@ -50,6 +50,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
     monkeypatch.delitem(sys.modules, "users_nets", raising=False)
     (tmp_path / "users_nets.py").write_text(MODELS)
     return tmp_path
@@ -240,6 +241,29 @@ def test_a_page_is_not_overwritten(folder: Path) -> None:
     assert page.read_text() == "mine"
     assert run("inspect", "mlp", "--out", "page.html", "--force").exit_code == 0
     assert "<html" in page.read_text()
+
+
+def test_the_documented_output_is_real(folder: Path) -> None:
+    """Every command in docs/cli.md prints what is pasted there, but for the size of rounding."""
+    text = (Path(__file__).parents[1] / "docs" / "cli.md").read_text()
+    factory = next(code for code in blocks(text, "python") if code.startswith("# my_models.py"))
+    (folder / "my_models.py").write_text(factory)
+    torch.export.save(torch.export.export(*mlp()), folder / "net.pt2")
+    steps = [step for block in blocks(text, "console") for step in block.split("$ paramsym ")[1:]]
+    assert len(steps) > 8
+    for step in steps:
+        arguments, _, documented = step.partition("\n")
+        result = CliRunner().invoke(app, arguments.split(), prog_name="paramsym")
+        printed = "\n".join(line.rstrip() for line in result.output.strip("\n").splitlines())
+        assert masked(printed) == masked(documented.rstrip()), f"docs/cli.md: {arguments}"
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def masked(text: str) -> str:
+    return re.sub(r"\de[+-]\d\d", "#", text)
 
 
 def test_the_commands_are_these() -> None:

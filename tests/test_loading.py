@@ -157,6 +157,7 @@ def test_the_seed_decides_random_parameters(folder: Path) -> None:
         ("cnnn", "there is no model 'cnnn'. Did you mean 'cnn'?"),
         ("zzz", "Built-in models are mlp, "),
         ("users_models.net", "with a colon"),
+        ("users_models.py", "with a colon"),
         ("users_models:", "must name a module and a factory"),
         (":net", "must name a module and a factory"),
         ("users_models.py:net", "Write `users_models:net`"),

@@ -23,7 +23,8 @@ from paramsym import (
     Verification,
     discover,
 )
-from paramsym.summary import as_text, laws_of, shorten
+from paramsym.abbreviation import common_name, shorten
+from paramsym.summary import as_text, laws_of
 from paramsym.zoo import BUILTIN
 
 
@@ -177,7 +178,17 @@ def test_lists_are_counted_and_paths_lose_their_middle() -> None:
     name = "layer2.0.bn2, layer2.0.downsample.1 → layer2.1.conv1, layer3.0.conv1, fc"
     assert shorten(name, 100) == name
     assert shorten(name, 40) == "layer2.0.bn2 +1 → layer2.1.conv1 +2"
+    assert shorten("a.b, … 12 more …, z → a.c", 16) == "a.b +13 → a.c"
     assert shorten(name, 34) == "layer2.0.bn2 +1 → layer2…conv1 +2"
+
+
+@pytest.mark.parametrize(
+    ("indices", "expected"),
+    [([3], "3"), ([0, 2], "{0,2}"), ([9, 10, 11, 12], "{9…12}"), ([0, 2, 4, 6], "{0,2,…,6}")],
+)
+def test_indices_in_a_common_name(indices: list[int], expected: str) -> None:
+    names = [f"blocks.{k}.fc → blocks.{k}.out" for k in indices]
+    assert common_name(names) == f"blocks.{expected}.fc → blocks.{expected}.out"
 
 
 @given(

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from paramsym.family import Family
 from paramsym.ports import Port
+from paramsym.rows import RowsOf, row_dots, rows_of, scale
 
 
 def act(
@@ -33,7 +34,7 @@ def act(
     def settle(names: Iterable[str]) -> None:
         for name in names:
             if name in held:
-                moved[name] = _scale(moved[name], held.pop(name))
+                moved[name] = scale(moved[name], held.pop(name))
 
     for family, g in factors:
         if family.group.diagonal:
@@ -106,28 +107,49 @@ def tangent(
     return field
 
 
-def moment(family: Family, params: Mapping[str, Tensor], covector: Mapping[str, Tensor]) -> Tensor:
-    """Moment map: the element P of the dual algebra with ⟨covector, M·θ⟩ = ⟨P, M⟩ for all M.
+def moments(
+    families: Iterable[Family], params: Mapping[str, Tensor], covector: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Moment map: for each family the element P of the dual algebra with ⟨covector, M·θ⟩ = ⟨P, M⟩
+    for all M.
 
     It is the adjoint of `tangent`. With the covector θ its symmetric part is the conserved
     quantity Q (eq. (12)); with ∇L it vanishes (Proposition 3.4); with a velocity its antisymmetric
     part is the angular momentum (eq. (13)).
 
     Args:
-        family: The family; only parameters that it moves or reads are looked up.
+        families: The families; only parameters that they move or read are looked up.
         params: Parameter dict.
         covector: Dict of tensors shaped like the parameters.
 
     Returns:
-        A tensor of the group's shape, projected onto the algebra.
+        For each family a tensor of its group's shape, projected onto the algebra.
     """
+    families = list(families)
+    ports = [port for family in families if family.group.diagonal for port in family.ports]
+    dots = row_dots(ports, params, covector)
+    return {family.name: _moment(family, params, covector, dots) for family in families}
+
+
+def moment(family: Family, params: Mapping[str, Tensor], covector: Mapping[str, Tensor]) -> Tensor:
+    """The moment map of one family."""
+    return moments([family], params, covector)[family.name]
+
+
+def _moment(
+    family: Family,
+    params: Mapping[str, Tensor],
+    covector: Mapping[str, Tensor],
+    dots: Mapping[RowsOf, Tensor],
+) -> Tensor:
     group = family.group
     linear: Tensor | None = None
     for port in family.ports:
-        theta, v = params[port.parameter], covector[port.parameter]
-        share = _diagonal_moment(port, theta, v) if group.diagonal else _matrix_moment(
-            port, params, theta, v
-        )  # fmt: skip
+        if group.diagonal:
+            degree = -port.degree if port.dual else port.degree
+            share = degree * port.collect(dots[rows_of(port)])
+        else:
+            share = _matrix_moment(port, params, covector)
         linear = share if linear is None else linear + share
     translation: Tensor | None = None
     for term in family.terms:
@@ -140,13 +162,10 @@ def moment(family: Family, params: Mapping[str, Tensor], covector: Mapping[str, 
     return group.project(group.from_parts(linear, translation))
 
 
-def _diagonal_moment(port: Port, theta: Tensor, v: Tensor) -> Tensor:
-    share = port.collect(port.row_dots(v, theta))
-    return share * (-port.degree if port.dual else port.degree)
-
-
-def _matrix_moment(port: Port, params: Mapping[str, Tensor], theta: Tensor, v: Tensor) -> Tensor:
-    x, y = port.rows(theta), port.rows(v)
+def _matrix_moment(
+    port: Port, params: Mapping[str, Tensor], covector: Mapping[str, Tensor]
+) -> Tensor:
+    x, y = port.rows(params[port.parameter]), port.rows(covector[port.parameter])
     if port.frame is not None:
         gain = port.frame.diagonal(params, *port.index.shape[:2])
         x, y = (x * gain, y / gain) if port.dual else (x / gain, y * gain)
@@ -159,26 +178,3 @@ def _framed(rho: Tensor, port: Port, params: Mapping[str, Tensor], rows: Tensor)
         return rho @ rows
     gain = port.frame.diagonal(params, *port.index.shape[:2]).to(rows)
     return (rho @ (rows * gain)) / gain if port.dual else gain * (rho @ (rows / gain))
-
-
-def _scale(tensor: Tensor, factors: list[tuple[Port, Tensor]]) -> Tensor:
-    """Multiply a parameter by all the scalings it takes part in."""
-    by_axes: dict[tuple[tuple[int, ...], tuple[int, ...]], Tensor] = {}
-    for port, scales in factors:
-        factor = port.spread(scales.to(tensor), 1.0)
-        key = (port.view, port.axes)
-        by_axes[key] = by_axes[key] * factor if key in by_axes else factor
-    small: Tensor | None = None
-    for (view, _), factor in sorted(by_axes.items(), key=lambda item: item[1].numel()):
-        if len({key[0] for key in by_axes}) > 1:  # different views: no common broadcast
-            tensor = (tensor.reshape(view) * factor).reshape(tensor.shape)
-            continue
-        joint = factor if small is None else small * factor
-        if small is not None and joint.numel() * 8 > tensor.numel():
-            tensor = (tensor.reshape(view) * small).reshape(tensor.shape)
-            joint = factor
-        small = joint
-    if small is not None:
-        view = next(iter(by_axes))[0]
-        tensor = (tensor.reshape(view) * small).reshape(tensor.shape)
-    return tensor

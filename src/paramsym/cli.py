@@ -57,7 +57,7 @@ def _common(
     pass
 
 
-@app.command(no_args_is_help=True)
+@app.command(no_args_is_help=True, short_help="Find the symmetries of a model's parameters.")
 def inspect(
     model: Annotated[
         str,
@@ -129,7 +129,7 @@ def inspect(
     with _user_errors(ValueError, TypeError, debug=debug), _status(f"Looking at {model} …"):
         loaded, symmetry = _discover(model, train=train, verify=verify, seed=seed, trust=trust)
     if as_json:
-        print(json.dumps(_as_json(symmetry, loaded.title, seed), indent=2, ensure_ascii=False))
+        print(json.dumps(_as_json(symmetry, loaded.title, seed), indent=2))
     else:
         from paramsym.summary import LIMIT, print_summary
 
@@ -144,7 +144,7 @@ def inspect(
     _exit_if_withdrawn(symmetry)
 
 
-@app.command()
+@app.command(short_help="Train a small network and show its symmetries at work.")
 def demo(
     out: Annotated[
         Path, typer.Option(help="Folder for the page and its data.", metavar="DIR")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
-from paramsym.action import moment
+from paramsym.action import moment, moments
 from paramsym.family import Family
 
 
@@ -25,11 +25,9 @@ def conserved(families: Iterable[Family], params: Mapping[str, Tensor]) -> dict[
         algebra: Q_M(θ) = ⟨Q, M⟩ for symmetric M. For scalings `[h]`, for GL(n) a symmetric
         `[n, n]` matrix. For translations along constant directions Q is linear in θ.
     """
-    return {
-        family.name: family.group.symmetric(moment(family, params, params))
-        for family in families
-        if family.has_law
-    }
+    lawful = [family for family in families if family.has_law]
+    found = moments(lawful, params, params)
+    return {family.name: family.group.symmetric(found[family.name]) for family in lawful}
 
 
 def angular_momentum(
@@ -45,11 +43,9 @@ def angular_momentum(
     Returns:
         For each family a tensor of its group's shape, in the antisymmetric part of the algebra.
     """
-    return {
-        family.name: family.group.antisymmetric(moment(family, params, velocity))
-        for family in families
-        if family.ports and family.group.symmetric_dim < family.group.dim
-    }
+    turning = [f for f in families if f.ports and f.group.symmetric_dim < f.group.dim]
+    found = moments(turning, params, velocity)
+    return {family.name: family.group.antisymmetric(found[family.name]) for family in turning}
 
 
 def gradient_descent_step(

@@ -1,7 +1,7 @@
 """Real data that needs no download: scikit-learn's handwritten digits."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -40,7 +40,7 @@ def digits(
         ValueError: If `test_fraction` leaves no image on one side, or `dtype` is not floating.
     """
     try:
-        from sklearn.datasets import load_digits
+        import sklearn.datasets
     except ImportError as error:
         raise ImportError(
             "the handwritten digits come with scikit-learn, which is not installed. "
@@ -48,7 +48,7 @@ def digits(
         ) from error
     if not dtype.is_floating_point:
         raise ValueError(f"`dtype` must be a floating dtype, as torch.float64; got {dtype}.")
-    raw = load_digits()
+    raw: Any = sklearn.datasets.load_digits()
     # The images count dark pixels in 4×4 blocks: integers from 0 to 16.
     images = torch.from_numpy(raw.images).to(dtype).unsqueeze(1) / 16
     labels = torch.from_numpy(raw.target).long()

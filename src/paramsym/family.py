@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import final
 
+from torch import Tensor
+
 from paramsym.groups import (
     Affine,
     ComplexScaling,
@@ -162,16 +164,51 @@ class Family:
         """Raise unless the parameters that the family names exist with fitting sizes.
 
         Raises:
-            ValueError: If a parameter is missing or a port's view has another size.
+            ValueError: If a parameter is missing, or the size of a view, frame or operand differs.
         """
         for name in self.moves | self.reads:
             if name not in shapes:
                 raise ValueError(
                     f"family {self.name!r} needs parameter {name!r}, which is missing."
                 )
+        group = self.group
         for port in self.ports:
             if math.prod(port.view) != math.prod(shapes[port.parameter]):
                 raise ValueError(
                     f"family {self.name!r} views {port.parameter!r} as {port.view}; "
                     f"got shape {shapes[port.parameter]}."
+                )
+            if port.frame is None:
+                continue
+            gain = shapes[port.frame.parameter]
+            if math.prod(gain) not in (group.n, group.n * group.copies):
+                raise ValueError(
+                    f"family {self.name!r}: the frame {port.frame.parameter!r} must have n = "
+                    f"{group.n} entries, or as many for each of {group.copies} copies; "
+                    f"got shape {gain}."
+                )
+        for term in self.terms:
+            term.require_shapes(group.translation_shape, shapes)
+
+    def require_gains(self, params: Mapping[str, Tensor]) -> None:
+        """Raise if the action divides by a zero: a gain in a frame, or a source to the power −1.
+
+        Raises:
+            ValueError: If it does. The family's action does not exist at these parameters.
+        """
+        divisors = [(port.frame.parameter, port.frame.offset) for port in self.ports if port.frame]
+        divisors += [
+            (source.slot.parameter, source.offset)
+            for term in self.terms
+            for source in term.sources
+            if source.power == -1
+        ]
+        for name, offset in dict.fromkeys(divisors):
+            zeros = int((params[name] + offset == 0).sum())
+            if zeros:
+                shifted = f" plus {offset}" if offset else ""
+                raise ValueError(
+                    f"family {self.name!r} divides by {name!r}{shifted}, in which {zeros} entries "
+                    "are zero, so that its action does not exist there. Leave the family out with "
+                    "`symmetry.select(...)`, or move the parameters away from zero."
                 )

@@ -173,9 +173,15 @@ class Group(ABC):
         same `n` and `copies`; `None` where the group has none."""
         return None
 
+    @property
+    def translation_shape(self) -> tuple[int, ...]:
+        """Shape of the translation part, where there is one."""
+        return (self.n,) if self.copies == 1 else (self.copies, self.n)
+
     def from_parts(self, linear: Tensor | None, translation: Tensor | None) -> Tensor:
         """The tensor of `shape` with this linear part (zero in the rest of a matrix)."""
-        assert linear is not None and translation is None
+        assert linear is not None
+        assert translation is None
         return linear.reshape(self.shape)
 
     def require(self, g: Tensor, argument: str) -> None:
@@ -263,8 +269,9 @@ class MatrixGroup(Group):
         return torch.linalg.inv(g)
 
     def exp(self, M: Tensor) -> Tensor:
-        # A pair, because torch evaluates a matrix that is alone in its range of norms (about 0.01 to
-        # 0.1 in float64) by a polynomial with a wrong coefficient, to 1e-10 only (pytorch#196592).
+        # A pair, because torch evaluates a matrix that is alone in its range of norms (about 0.01
+        # to 0.1 in float64) by a polynomial with a wrong coefficient, to 1e-10 only
+        # (pytorch#196592).
         return torch.linalg.matrix_exp(torch.stack([M, M]))[0]
 
     def contains(self, g: Tensor) -> bool:
@@ -454,7 +461,8 @@ class Affine(MatrixGroup):
         return g[..., : self.n, self.n]
 
     def from_parts(self, linear: Tensor | None, translation: Tensor | None) -> Tensor:
-        assert linear is not None and translation is not None
+        assert linear is not None
+        assert translation is not None
         top = torch.cat([linear, translation.reshape(self.copies, self.n, 1)], -1)
         return torch.nn.functional.pad(top, (0, 0, 0, 1)).reshape(self.shape)
 
@@ -513,7 +521,8 @@ class Translation(Group):
         return g
 
     def from_parts(self, linear: Tensor | None, translation: Tensor | None) -> Tensor:
-        assert linear is None and translation is not None
+        assert linear is None
+        assert translation is not None
         return translation.reshape(self.shape)
 
 

@@ -60,7 +60,7 @@ def load_model(name: str, *, trust: bool = False, seed: int = 0) -> LoadedModel:
     if name in BUILTIN:
         return LoadedModel(*BUILTIN[name](), title=name)
     path = Path(name)
-    if path.suffix == ".pt2" or path.is_file():
+    if path.suffix == ".pt2" or (path.is_file() and path.suffix != ".py"):
         return LoadedModel(_program(path, trust=trust), None, title=path.name)
     module, colon, factory = name.partition(":")
     if colon:

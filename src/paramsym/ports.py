@@ -48,7 +48,7 @@ class Port:
     Attributes:
         parameter: Canonical name.
         view: Shape in which the axes are counted; the parameter's own shape as a rule.
-        axes: Axes that carry the coordinates.
+        axes: Axes that carry the coordinates, in increasing order.
         index: Rows taken, int64 `[copies, n, multiplicity]`: which row belongs to which coordinate
             of which copy. Multiplicity counts rows that transform alike (pixels of a flattened
             channel, query heads that share a key head).
@@ -74,11 +74,11 @@ class Port:
                 f"{where} must have an int64 index [copies, n, multiplicity]; "
                 f"got {self.index.dtype} {list(self.index.shape)}."
             )
-        distinct = len(set(self.axes)) == len(self.axes) > 0
-        if not distinct or not all(0 <= a < len(self.view) for a in self.axes):
+        ordered = self.axes and list(self.axes) == sorted(set(self.axes))
+        if not ordered or not all(0 <= a < len(self.view) for a in self.axes):
             raise ValueError(
-                f"{where} must name one or more distinct axes of its view {self.view}; "
-                f"got {self.axes}."
+                f"{where} must name one or more axes of its view {self.view}, in increasing "
+                f"order; got {self.axes}."
             )
         copies, n, multiplicity = self.index.shape
         rows, owners = self.index.numpy().ravel(), np.arange(copies * n).repeat(multiplicity)
@@ -198,13 +198,6 @@ class Port:
         taken = product.index_select(0, self.index.flatten().to(product.device))
         return taken.reshape(self.index.shape).sum(-1)
 
-    def row_dots(self, left: Tensor, right: Tensor) -> Tensor:
-        """Per row the inner product of two parameters' rows, `[row_count]`."""
-        if self._rest:
-            product = left.reshape(self.view) * right.reshape(self.view)
-            return product.sum(self._rest).flatten()
-        return (left * right).flatten()
-
 
 @final
 @dataclass(frozen=True)
@@ -226,18 +219,29 @@ class Slot:
     def add(self, tensor: Tensor, change: Tensor) -> Tensor:
         """`tensor` plus `change` in the block; a new tensor."""
         padding: list[int] = []
-        for size, b in zip(tensor.shape, self._bounds(tensor), strict=True):
+        for size, b in zip(tensor.shape, self._bounds(tensor.shape), strict=True):
             padding = [b[0], size - b[1], *padding]
         return (
             tensor + torch.nn.functional.pad(change, padding) if any(padding) else tensor + change
         )
 
-    def shape(self, tensor: Tensor) -> tuple[int, ...]:
-        return tuple(stop - start for start, stop in self._bounds(tensor))
+    def within(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of the block in a parameter of this shape.
 
-    def _bounds(self, tensor: Tensor) -> list[tuple[int, int]]:
-        block = self.block or (None,) * tensor.ndim
-        return [b or (0, size) for b, size in zip(block, tensor.shape, strict=True)]
+        Raises:
+            ValueError: If the block is not inside.
+        """
+        bounds = self._bounds(shape) if len(self.block) in (0, len(shape)) else []
+        inside = all(0 <= a <= b <= size for (a, b), size in zip(bounds, shape, strict=False))
+        if len(bounds) != len(shape) or not inside:
+            raise ValueError(
+                f"block {self.block} is not inside {self.parameter!r} of shape {shape}."
+            )
+        return tuple(stop - start for start, stop in bounds)
+
+    def _bounds(self, shape: tuple[int, ...]) -> list[tuple[int, int]]:
+        block = self.block or (None,) * len(shape)
+        return [b or (0, size) for b, size in zip(block, shape, strict=True)]
 
 
 @final
@@ -248,6 +252,12 @@ class Source:
     slot: Slot
     power: int = 1
     offset: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.power not in (1, -1):
+            raise ValueError(
+                f"the source {self.slot.parameter!r} must have power 1 or -1; got {self.power}."
+            )
 
     def read(self, params: Mapping[str, Tensor]) -> Tensor:
         value = self.slot.read(params)
@@ -279,6 +289,31 @@ class Term:
         inputs, output = self.equation.split("->")
         return inputs.split(","), output
 
+    def require_shapes(
+        self, translation: tuple[int, ...], shapes: Mapping[str, tuple[int, ...]]
+    ) -> None:
+        """Raise unless the equation fits the translation, the sources and the target.
+
+        Raises:
+            ValueError: If operands, letters, blocks or sizes differ.
+        """
+        where = f"the term {self.equation!r} on {self.target.parameter!r}"
+        inputs, output = self._letters
+        if len(inputs) != 1 + len(self.sources):
+            raise ValueError(
+                f"{where} must name the translation and {len(self.sources)} sources; "
+                f"got {len(inputs)} operands."
+            )
+        operands = [translation, *(s.slot.within(shapes[s.slot.parameter]) for s in self.sources)]
+        target = self.target.within(shapes[self.target.parameter])
+        sizes: dict[str, int] = {}
+        for letters, shape in zip([*inputs, output], [*operands, target], strict=True):
+            fits = len(letters) == len(shape) and all(
+                sizes.setdefault(x, size) == size for x, size in zip(letters, shape, strict=True)
+            )
+            if not fits:
+                raise ValueError(f"{where}: {letters!r} does not fit shape {shape} there.")
+
     def change(self, translation: Tensor, params: Mapping[str, Tensor]) -> Tensor:
         """What the term adds to its block of the target."""
         inputs, output = self._letters
@@ -288,7 +323,7 @@ class Term:
         sources = [source.read(params).to(target) for source in self.sources]
         value = torch.einsum(f"{','.join(inputs)}->{kept}", translation.to(target), *sources)
         spread = value[tuple(slice(None) if x in given else None for x in output)]
-        return (self.coefficient * spread).expand(self.target.shape(target))
+        return (self.coefficient * spread).expand(self.target.within(target.shape))
 
     def adjoint(self, covector: Tensor, params: Mapping[str, Tensor]) -> Tensor:
         """The translation's share of ⟨covector, change⟩, shaped like the translation."""

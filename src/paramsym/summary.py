@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from typing import final
 
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from paramsym.abbreviation import common_name, shorten
 from paramsym.family import Family
 from paramsym.symmetry import Barrier, Symmetry
 
@@ -50,7 +51,7 @@ def print_summary(
     _print_families(symmetry, console, limit)
     _print_totals(symmetry, console)
     _print_barriers(symmetry.barriers, console)
-    _print_unused(symmetry.unused, console, limit)
+    _print_circumstances(symmetry, console, limit)
     _print_check(symmetry, console)
 
 
@@ -105,7 +106,7 @@ def _grouped(rows: Iterable[_Row]) -> list[_Row]:
         alike.setdefault((shape, replace(row, name="")), []).append(row)
     return [
         _Row(
-            _common_name([row.name for row in same]),
+            common_name([row.name for row in same]),
             same[0].group,
             len(same),
             sum(row.dim for row in same),
@@ -117,25 +118,13 @@ def _grouped(rows: Iterable[_Row]) -> list[_Row]:
     ]
 
 
-def _common_name(names: list[str]) -> str:
-    """`blocks.0.fc` … `blocks.11.fc` as `blocks.{0…11}.fc`."""
-    columns = zip(*(re.split(r"(\d+)", name) for name in names), strict=True)
-    return "".join(_common_part(list(dict.fromkeys(column))) for column in columns)
-
-
-def _common_part(values: list[str]) -> str:
-    if len(values) == 1:
-        return values[0]
-    return f"{{{','.join(values) if len(values) < 4 else f'{values[0]}…{values[-1]}'}}}"
-
-
 def _print_families(symmetry: Symmetry, console: Console, limit: int | None) -> None:
     rows = _rows(symmetry)
     if not rows:
         note = Text("No continuous symmetry was found", style="bold")
         if symmetry.barriers:
             note.append(", but not all ops were analysed (see below)")
-        console.print(Padding(note.append("."), (0, 0, 1, _INDENT)), highlight=False)
+        console.print(_indented(note.append("."), below=1), highlight=False)
         return
     if limit is not None and len(rows) > limit:
         rows = _grouped(rows)
@@ -144,7 +133,7 @@ def _print_families(symmetry: Symmetry, console: Console, limit: int | None) -> 
     hidden = sum(row.count for row in rows[len(shown) :])
     if hidden:
         more = f"… and {hidden} more families (all: `--all`, or `symmetry.families`)"
-        console.print(Padding(Text(more, style="dim"), (0, 0, 0, _INDENT)), highlight=False)
+        console.print(_indented(Text(more, style="dim")), highlight=False)
     console.print()
 
 
@@ -168,45 +157,7 @@ def _family_table(rows: list[_Row], width: int, *, full_names: bool) -> Padding:
     for row, *cells in zip(rows, *columns.values(), strict=True):
         name = row.name if full_names else shorten(row.name, room)
         table.add_row(Text(name), *(Text(cell) for cell in cells))
-    return Padding(table, (0, 0, 0, _INDENT))
-
-
-def shorten(name: str, width: int) -> str:
-    """A family's name in at most `width` characters.
-
-    Of long lists of writers or readers the first stays and the rest is counted
-    (`bn +1 → conv1 +2`); what is still too long loses its middle.
-    """
-    if cell_len(name) <= width:
-        return name
-    sides = [side.split(", ") for side in name.split(" → ")]
-    counts = [f" +{len(side) - 1}" if len(side) > 1 else "" for side in sides]
-    paths = [side[0] for side in sides]
-    room = width - cell_len(" → ".join(counts))
-    share = room // len(paths)
-    spare = sum(max(0, share - cell_len(path)) for path in paths)
-    fitted = (_fitted_path(path, share + spare) for path in paths)
-    return _elided(" → ".join(a + b for a, b in zip(fitted, counts, strict=True)), width)
-
-
-def _fitted_path(path: str, width: int) -> str:
-    """A module path without middle components: `layer2.0.conv1` as `layer2…conv1`."""
-    if cell_len(path) <= width:
-        return path
-    parts = path.split(".")
-    for kept in range(len(parts) - 1, 1, -1):
-        head, tail = parts[: kept // 2], parts[-(kept - kept // 2) :]
-        candidate = ".".join(head) + "…" + ".".join(tail)
-        if cell_len(candidate) <= width:
-            return candidate
-    return _elided(path, width)
-
-
-def _elided(text: str, width: int) -> str:
-    if cell_len(text) <= width:
-        return text
-    head = (width - 1) // 2
-    return f"{text[:head]}…{text[len(text) - (width - 1 - head) :]}"
+    return _indented(table)
 
 
 # -- the rest ------------------------------------------------------------------------------------
@@ -234,17 +185,7 @@ def _print_totals(symmetry: Symmetry, console: Console) -> None:
     table.add_row("group dimension", f"{symmetry.group_dim:,}", "of all families together")
     table.add_row("flat directions", f"{flat:,}", share + "moving along them changes no output")
     table.add_row("conserved quantities", f"{laws:,}", "constant along gradient flow of any loss")
-    console.print(Padding(table, (0, 0, 1, _INDENT)), highlight=False)
-    if symmetry.mode_dependent:
-        other = "evaluation" if symmetry.mode == "train" else "training"
-        _note(
-            console,
-            f"The model computes another function in {other} mode; all of this holds in "
-            f"{symmetry.mode} mode only.",
-        )
-    frozen = [p for p in symmetry.parameters if not p.trainable]
-    if frozen:
-        _note(console, f"{_plural(len(frozen), 'frozen tensor')}: what moves one has no laws.")
+    console.print(_indented(table, below=1), highlight=False)
 
 
 def _print_barriers(barriers: tuple[Barrier, ...], console: Console) -> None:
@@ -255,7 +196,7 @@ def _print_barriers(barriers: tuple[Barrier, ...], console: Console) -> None:
     heading.append(
         " — symmetries may exist behind these ops; none is reported there", style="not bold yellow"
     )
-    console.print(Padding(heading, (0, 0, 0, _INDENT)), highlight=False)
+    console.print(_indented(heading), highlight=False)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold dim")
     table.add_column("op", no_wrap=True, style="yellow")
     table.add_column("count", no_wrap=True, justify="right")
@@ -264,30 +205,39 @@ def _print_barriers(barriers: tuple[Barrier, ...], console: Console) -> None:
     for barrier in barriers:
         where = _first_few(barrier.where, 2)
         table.add_row(Text(barrier.op), str(barrier.count), Text(where), Text(barrier.reason))
-    console.print(Padding(table, (0, 0, 1, _INDENT)))
+    console.print(_indented(table, below=1))
 
 
-def _print_unused(unused: tuple[str, ...], console: Console, limit: int | None) -> None:
-    if unused:
-        names = ", ".join(unused) if limit is None else _first_few(unused, 4)
+def _print_circumstances(symmetry: Symmetry, console: Console, limit: int | None) -> None:
+    if symmetry.mode_dependent:
+        other = "evaluation" if symmetry.mode == "train" else "training"
+        _note(
+            console,
+            f"The model computes another function in {other} mode; all of this holds in "
+            f"{symmetry.mode} mode only.",
+        )
+    frozen = [p for p in symmetry.parameters if not p.trainable]
+    if frozen:
+        _note(
+            console,
+            f"{_plural(len(frozen), 'frozen tensor')}; a family that moves one has no laws.",
+        )
+    if symmetry.unused:
+        names = ", ".join(symmetry.unused) if limit is None else _first_few(symmetry.unused, 4)
         _note(console, f"Unused, the outputs do not depend on them: {names}.", style="yellow")
 
 
 def _print_check(symmetry: Symmetry, console: Console) -> None:
     check = symmetry.verification
     if check is None:
-        _note(
-            console,
-            "Unverified: nothing was checked numerically.",
-            style="bold yellow",
-        )
+        _note(console, "Unverified: nothing was checked numerically.", style="bold yellow")
         return
     if not symmetry.families:
         return
     derivative = "" if check.derivative is None else f", derivative {check.derivative:.0e}"
     _note(
         console,
-        f"✓ checked in float64: a random joint element changes the outputs by "
+        f"✓ checked in float64: moving all families at once changes the outputs by "
         f"{check.invariance:.0e} relative{derivative} (rounding bound {check.tolerance:.0e}).",
         style="green",
     )
@@ -295,8 +245,8 @@ def _print_check(symmetry: Symmetry, console: Console) -> None:
     if defects:
         _note(
             console,
-            "as ε→0: exact for a vanishing normalisation ε; at the model's own ε such an element "
-            f"of size 0.1 changes the outputs by {max(defects):.0e}.",
+            "as ε→0: exact for a vanishing ε of the normalisation; at the model's own ε, moving by "
+            f"0.1 changes the outputs by {max(defects):.0e}.",
         )
 
 
@@ -304,14 +254,18 @@ def _print_withdrawn(names: tuple[str, ...], console: Console) -> None:
     heading = Text(f"WITHDRAWN: {_plural(len(names), 'family', 'families')} failed the numerical ")
     heading.append("check and is not listed. This is a bug of paramsym; please report it.")
     heading.stylize("bold red")
-    console.print(Padding(heading, (0, 0, 0, _INDENT)), highlight=False)
+    console.print(_indented(heading), highlight=False)
     for name in names:
-        console.print(Padding(Text(name, style="red"), (0, 0, 0, 2 * _INDENT)), highlight=False)
+        console.print(_indented(Text(f"  {name}", style="red")), highlight=False)
     console.print()
 
 
+def _indented(block: RenderableType, *, below: int = 0) -> Padding:
+    return Padding(block, (0, 0, below, _INDENT), expand=False)
+
+
 def _note(console: Console, text: str, *, style: str = "dim") -> None:
-    console.print(Padding(Text(text, style=style), (0, 0, 0, _INDENT)), highlight=False)
+    console.print(_indented(Text(text, style=style)), highlight=False)
 
 
 def _first_few(names: Iterable[str], count: int) -> str:

@@ -153,9 +153,12 @@ class Symmetry:
         Dense: for small models, the check on `dim`.
 
         Raises:
-            ValueError: If the matrix of tangents would be too large.
+            ValueError: If the matrix of tangents would be too large, or a value is not finite, or
+                a gain that an action divides by is zero.
         """
         self._check(params, check=True)
+        for family in self.families:
+            family.require_gains(params)
         return tangent_rank(self.families, params)
 
     @cached_property
@@ -222,7 +225,8 @@ class Symmetry:
             g: A group element from `sample`, a product of such, or a dict from family names to
                 group elements, applied in that order. It is cast to the parameters' dtype.
             params: Parameter dict.
-            check: Also check values: finite parameters, membership in the group.
+            check: Also check values: finite parameters, gains that are not zero, membership in the
+                group.
 
         Returns:
             A new dict; parameters that nothing moves are the same tensors.
@@ -232,7 +236,11 @@ class Symmetry:
             TypeError: If an entry is not a floating-point tensor.
         """
         self._check(params, check=check)
-        return action.act(self._letters(g, check), params)
+        letters = self._letters(g, check)
+        if check:
+            for family, _ in letters:
+                family.require_gains(params)
+        return action.act(letters, params)
 
     @torch.no_grad()
     def act_(self, g: GroupElement | Mapping[str, Tensor], model: nn.Module) -> None:
@@ -278,7 +286,7 @@ class Symmetry:
         """For each family the P with ⟨covector, M·θ⟩ = ⟨P, M⟩; zero for covector ∇L (Prop. 3.4)."""
         self._check(params)
         check_params(covector, self.parameters, argument="covector")
-        return {f.name: action.moment(f, params, covector) for f in self.families}
+        return action.moments(self.families, params, covector)
 
     # -- what training conserves ---------------------------------------------------------------
 

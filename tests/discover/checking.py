@@ -43,10 +43,12 @@ def generic(model: nn.Module, seed: int = 0) -> nn.Module:
     rng = torch.Generator().manual_seed(seed)
     model = copy.deepcopy(model).double()
     with torch.no_grad():
-        for p in model.parameters():
+        for name, p in model.named_parameters():
             noise = torch.randn(p.shape, generator=rng, dtype=torch.float64)
-            fan = max(1, p[0].numel()) if p.ndim > 1 else 1
-            p.copy_(noise * (1.5 / fan) ** 0.5 if p.ndim > 1 else 0.3 * noise)
+            if p.ndim > 1:
+                p.copy_(noise * (1.5 / p[0].numel()) ** 0.5)
+            else:
+                p.copy_(noise.sign() + 0.3 * noise if name.endswith("weight") else 0.3 * noise)
         for name, buffer in model.named_buffers():
             if buffer.is_floating_point():
                 noise = torch.randn(buffer.shape, generator=rng, dtype=torch.float64)

@@ -423,6 +423,8 @@ class Builder:
         c, affine = self.values[i].shape[1], self.choose([True, False])
         if self.values[i][0, 0].numel() == 1:
             return
+        # torch's forward derivative of group norm fails on inputs in another memory order.
+        self.append(Op("contiguous", Tensor.contiguous), i)
         self.append(
             self.choose(
                 [
@@ -432,7 +434,7 @@ class Builder:
                     nn.GroupNorm(c, c, affine=affine),
                 ]
             ),
-            i,
+            len(self.values) - 1,
         )
 
     def image_op(self) -> None:

@@ -35,7 +35,9 @@ class Facts:
         uses: Ops that act uniformly over labels.
         eps_guarded: Labels whose scale a normalisation erases only up to its ε.
         vanishing: (record, argument) pairs: where each such ε stands.
-        gauge_fixed: Parameters of which one axis' overall scale has been given to another.
+        gauges: Labels of two axes of a parameter, of which one scales up and the other down
+            without a change.
+        gauge_spent: Parameters whose gauge was used up when the scale of a sum was left out.
         barriers: (op, reason, module) → number of calls that were not analysed.
     """
 
@@ -48,7 +50,8 @@ class Facts:
     uses: list[Use] = field(default_factory=list)
     eps_guarded: list[Labels] = field(default_factory=list)
     vanishing: list[tuple[int, str]] = field(default_factory=list)
-    gauge_fixed: dict[str, int] = field(default_factory=dict)
+    gauges: list[tuple[Labels, Labels]] = field(default_factory=list)
+    gauge_spent: set[str] = field(default_factory=set)
     barriers: dict[tuple[str, str, str], int] = field(default_factory=dict)
 
     def fresh(self, shape: tuple[int, ...]) -> Labels:

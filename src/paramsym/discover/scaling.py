@@ -69,15 +69,35 @@ def scalings(facts: Facts, mixed: Labels) -> tuple[Classes, list[Row]]:
     classes = signed_classes(facts.count, same, opposite)
     dead = classes.degenerate.copy()
     dead[classes.of[zero]] = True
-    rows = _rows_over_classes(general, classes)
-    solved, dead_more = _eliminate(rows, set(np.flatnonzero(dead).tolist()))
-    free = set(range(len(dead))) - dead_more - set(solved)
-    one = Fraction(1)
-    basis: dict[int, Row] = {k: {k: one} for k in sorted(free)}
-    for pivot, row in solved.items():
+    elimination = _Elimination(set(np.flatnonzero(dead).tolist()))
+    for row in sorted(_rows_over_classes(general, classes), key=len):
+        elimination.add(row)
+    for one, other in facts.gauges:
+        elimination.spend(_gauge(one, other, classes))
+    free = set(range(len(dead))) - elimination.dead - set(elimination.solved)
+    unit = Fraction(1)
+    basis: dict[int, Row] = {k: {k: unit} for k in sorted(free)}
+    for pivot, row in elimination.solved.items():
         for k, coefficient in row.items():
             basis[k][pivot] = coefficient
     return classes, list(basis.values())
+
+
+def _gauge(one: Labels, other: Labels, classes: Classes) -> Row:
+    """The scaling of one axis up and another down, which changes no parameter; nothing where the
+    classes do not allow it. The axis of fewer classes comes first."""
+    gauge: Row = {}
+    axes = [
+        {k: Fraction(direction * sign) for k, sign in zip(of, signs, strict=True)}
+        for labels, direction in ((one, 1), (other, -1))
+        for of, signs in [(classes.of[labels].tolist(), classes.sign[labels].tolist())]
+        if len(set(zip(of, signs, strict=True))) == len(set(of))
+    ]
+    for axis in sorted(axes, key=len):
+        if any(gauge.get(k, size) != size for k, size in axis.items()):
+            return {}
+        gauge |= axis
+    return gauge if len(axes) == 2 else {}
 
 
 def _sort_balances(facts: Facts) -> tuple[Labels, Labels, Labels, list[Row]]:
@@ -131,57 +151,80 @@ def _rows_over_classes(rows: Iterable[Row], classes: Classes) -> list[Row]:
     return list(mapped.values())
 
 
-def _eliminate(rows: list[Row], dead: set[int]) -> tuple[dict[int, Row], set[int]]:
+class _Elimination:
     """Exact Gauss–Jordan elimination, one row at a time, over the classes that may scale.
 
-    Returns:
-        Solved classes as combinations of free ones, and the classes that must not scale. The
-        combinations are complete: no solved class stands in them.
+    Attributes:
+        solved: Solved classes as combinations of free ones. The combinations are complete: no
+            solved class stands in them.
+        users: Free class → solved classes that it stands in.
+        dead: Classes that must not scale.
     """
-    solved: dict[int, Row] = {}
-    users: dict[int, set[int]] = {}  # free class → solved classes that it stands in
-    dead = set(dead)
 
-    def kill(k: int) -> None:
-        """A free class vanishes; so may what was solved by it."""
-        dead.add(k)
-        for pivot in users.pop(k, set()):
-            del solved[pivot][k]
-            if not solved[pivot]:
-                del solved[pivot]
-                dead.add(pivot)
+    def __init__(self, dead: set[int]) -> None:
+        self.solved: dict[int, Row] = {}
+        self.users: dict[int, set[int]] = {}
+        self.dead = dead
 
-    for row in sorted(rows, key=len):
+    def add(self, row: Row) -> None:
+        """One more equation, Σ coefficient · scale = 0."""
         reduced: Row = {}
         for k, coefficient in row.items():
-            if k in dead:
+            if k in self.dead:
                 continue
-            for j, c in (solved[k] if k in solved else {k: Fraction(1)}).items():
+            for j, c in self._combination(k).items():
                 reduced[j] = reduced.get(j, Fraction(0)) + coefficient * c
         reduced = {k: v for k, v in reduced.items() if v}
         if not reduced:
-            continue
+            return
         if len(reduced) == 1:
-            kill(next(iter(reduced)))
-            continue
+            self.kill(next(iter(reduced)))
+            return
         # The class that stands in the fewest solved rows fills in least.
-        pivot = min(reduced, key=lambda k: (len(users.get(k, ())), -k))
+        pivot = min(reduced, key=lambda k: (len(self.users.get(k, ())), -k))
         scale = -reduced.pop(pivot)
         combination = {k: v / scale for k, v in reduced.items()}
-        for other in users.pop(pivot, set()):
-            factor = solved[other].pop(pivot)
-            for k, v in combination.items():
-                total = solved[other].get(k, Fraction(0)) + factor * v
-                if total:
-                    solved[other][k] = total
-                    users.setdefault(k, set()).add(other)
-                else:
-                    solved[other].pop(k, None)
-                    users.get(k, set()).discard(other)
-            if not solved[other]:
-                del solved[other]
-                dead.add(other)
-        solved[pivot] = combination
+        for other in self.users.pop(pivot, set()):
+            self._substitute(other, self.solved[other].pop(pivot), combination)
+        self.solved[pivot] = combination
         for k in combination:
-            users.setdefault(k, set()).add(pivot)
-    return solved, dead
+            self.users.setdefault(k, set()).add(pivot)
+
+    def kill(self, k: int) -> None:
+        """A free class vanishes; so may what was solved by it."""
+        self.dead.add(k)
+        for pivot in self.users.pop(k, set()):
+            del self.solved[pivot][k]
+            self._kill_if_zero(pivot)
+
+    def spend(self, gauge: Row) -> None:
+        """Leave a solution out, if it is one: its first free class vanishes."""
+        pivots = set(self.solved).intersection(gauge).union(*(self.users.get(k, ()) for k in gauge))
+        if not self.dead.isdisjoint(gauge) or any(
+            gauge.get(p, 0) != sum(c * gauge.get(k, 0) for k, c in self.solved[p].items())
+            for p in pivots
+        ):
+            return
+        free = next((k for k in gauge if k not in self.solved), None)
+        if free is not None:
+            self.kill(free)
+
+    def _combination(self, k: int) -> Row:
+        return self.solved[k] if k in self.solved else {k: Fraction(1)}
+
+    def _substitute(self, pivot: int, factor: Fraction, combination: Row) -> None:
+        row = self.solved[pivot]
+        for k, v in combination.items():
+            total = row.get(k, Fraction(0)) + factor * v
+            if total:
+                row[k] = total
+                self.users.setdefault(k, set()).add(pivot)
+            else:
+                row.pop(k, None)
+                self.users.get(k, set()).discard(pivot)
+        self._kill_if_zero(pivot)
+
+    def _kill_if_zero(self, pivot: int) -> None:
+        if not self.solved[pivot]:
+            del self.solved[pivot]
+            self.dead.add(pivot)

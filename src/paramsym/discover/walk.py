@@ -4,6 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import Any, final
 
+import numpy as np
 import torch
 import torch.utils._pytree as pytree
 from torch import Tensor
@@ -53,7 +54,7 @@ def walk(recording: Recording) -> Walk:
                 values[i] = value if value is not None else Value(recording.shapes[i])
     for i in recording.outputs:
         facts.pin(_settled(values[i], facts))
-    _fix_gauges(labelled, facts)
+    _state_gauges(labelled, facts)
     return Walk(facts, labelled)
 
 
@@ -189,12 +190,8 @@ def _axis_by_axis(shape: tuple[int, ...], facts: Facts) -> tuple[Layer, ...]:
     )
 
 
-def _fix_gauges(parameters: dict[str, Value], facts: Facts) -> None:
-    """Spend what is left of the freedom to scale one axis of a parameter up and another down.
-
-    It changes no parameter, so fixing one label of all axes but one loses nothing.
-    """
-    for name, value in parameters.items():
-        spare = len(value.layers) - 1 - facts.gauge_fixed.get(name, 0)
-        for layer in value.layers[:spare] if spare > 0 else ():
-            facts.balance(Layer(layer.labels.reshape(-1)[:1]))
+def _state_gauges(parameters: dict[str, Value], facts: Facts) -> None:
+    """One axis of a parameter scaled up and another one down changes nothing."""
+    for value in parameters.values():
+        for layer in value.layers[1:]:
+            facts.gauges.append((np.unique(value.layers[0].labels), np.unique(layer.labels)))

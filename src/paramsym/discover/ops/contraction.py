@@ -66,6 +66,7 @@ def contract(
     shape = tuple(max(labels.shape[a] for labels in sums) for a in range(len(left.extent)))
     total = Layer(facts.fresh(shape))
     facts.balance(*inner, -total)
+    facts.isolate(total.labels)
     return merge([*outer, total])
 
 
@@ -85,9 +86,9 @@ def _absorbs(
     labels means nothing; this spends it, once for each parameter.
     """
     name = operand.parameter
-    if name is None or not inner or name in facts.gauge_fixed:
+    if name is None or not inner or name in facts.gauge_spent:
         return False
     if not any(axes <= set(layer.axes) for layer in outer):
         return False
-    facts.gauge_fixed[name] = 1
+    facts.gauge_spent.add(name)
     return True

@@ -23,6 +23,17 @@ def batch_norm(call: Call) -> Result:
     return call.outputs(_affine(call, _channel_shape(value)))
 
 
+@rule("instance_norm")
+def instance_norm(call: Call) -> Result:
+    """As batch normalisation, sample by sample."""
+    value = call["input"]
+    if call["use_input_stats"]:
+        _erase(call, value, tuple(range(2, len(value.shape))))
+    else:
+        call.facts.pin(value)
+    return call.outputs(_affine(call, _channel_shape(value)))
+
+
 @rule("layer_norm", "native_layer_norm")
 def layer_norm(call: Call) -> Result:
     """A sample's scale is erased; the mean that is subtracted lets nothing mix."""

@@ -67,6 +67,7 @@ def _reduce(call: Call, value: Value, dims: Any, keepdim: bool) -> Value:
         shapes = [first_along(layer.labels, axes).shape for layer in reduced]
         total = Layer(facts.fresh(np.broadcast_shapes(*shapes)))
         facts.balance(*reduced, -total)
+        facts.isolate(total.labels)
         layers.append(total)
     if not keepdim:
         layers = [

@@ -1,0 +1,92 @@
+"""Writing results so that they are complete or absent, and never overwrite others by accident."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def write_text(path: Path, text: str, *, force: bool = False) -> Path:
+    """Write a file in one step: a reader sees the old content or all of the new.
+
+    Raises:
+        FileExistsError: If the file exists and `force` is not set.
+        FileNotFoundError: If its folder does not exist.
+        IsADirectoryError: If it is a folder.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; give the name of a file in it.")
+    if path.exists() and not force:
+        raise FileExistsError(f"{path} exists. Choose another name, or pass `force` to replace it.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"the folder {path.parent} does not exist. Create it first.")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def require_free(out: Path, marker: str, *, force: bool = False) -> None:
+    """Raise unless a result may be written to the folder `out`.
+
+    It may where `out` is absent or empty, and with `force` where an earlier result is, known by a
+    file called `marker`.
+
+    Raises:
+        FileExistsError: If it may not.
+    """
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not out.is_dir():
+        raise FileExistsError(f"{out} is a file; the result is a folder. Choose another name.")
+    if not (out / marker).is_file():
+        raise FileExistsError(
+            f"{out} is not empty and holds no earlier result (it has no {marker}), so it is never "
+            "replaced. Choose another folder."
+        )
+    if not force:
+        raise FileExistsError(
+            f"{out} holds an earlier result. Choose another folder, or pass `force` to replace it."
+        )
+
+
+@contextmanager
+def finished_folder(out: Path, marker: str, *, force: bool = False) -> Iterator[Path]:
+    """A temporary folder beside `out` that becomes `out` when the block ends without an error.
+
+    On an error it is removed and `out` stays as it was.
+
+    Raises:
+        FileExistsError: As `require_free`.
+    """
+    require_free(out, marker, force=force)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+    try:
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())
+        require_free(out, marker, force=force)
+        if out.exists():
+            old = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.old."))
+            out.replace(old)
+            temporary.replace(out)
+            shutil.rmtree(old)
+        else:
+            temporary.replace(out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _umask() -> int:
+    """The process's file mode mask, which temporary files do not follow of themselves."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

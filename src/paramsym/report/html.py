@@ -1,0 +1,33 @@
+"""Templates of pages. Everything that is put into one is escaped unless it says that it is HTML."""
+
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+
+def render(template: str, **values: Any) -> str:
+    """The template of that name, filled in."""
+    return _environment().get_template(template).render(**values)
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("paramsym.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["count"] = lambda n: f"{n:,}"
+    environment.filters["power"] = power_of_ten
+    environment.filters["percent"] = lambda x: f"{100 * x:.1f} %"
+    return environment
+
+
+def power_of_ten(value: float, digits: int = 0) -> str:
+    """A small or large number for reading: `3·10⁻¹⁶`."""
+    if value == 0:
+        return "0"
+    mantissa, exponent = f"{value:.{digits}e}".split("e")
+    raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{mantissa}·10{raised}"

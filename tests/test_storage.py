@@ -1,0 +1,95 @@
+"""Symmetries as JSON: what is written, and what is refused on reading.
+
+That every registered symmetry survives the round trip is one of the laws (tests/laws).
+"""
+
+import json
+from typing import Any
+
+import pytest
+import torch
+
+import paramsym as ps
+from paramsym import storage
+from paramsym.parameters import Parameter
+from tests.blocks.gpt2_families import gpt2_subject
+from tests.laws.networks import dense
+
+
+def full() -> ps.Symmetry:
+    """A symmetry that uses every field."""
+    family = dense("relu", (3, 4, 2)).symmetry.families[0]
+    return ps.Symmetry(
+        families=(family,),
+        parameters=(
+            Parameter("fc0.weight", (4, 3), ("head.weight",), False),
+            Parameter("fc0.bias", (4,)),
+            Parameter("fc1.weight", (2, 4)),
+            Parameter("fc1.bias", (2,)),
+        ),
+        barriers=(ps.Barrier("aten.fft", 2, ("head", "tail"), "unknown op"),),
+        unused=("fc1.bias",),
+        mode="eval",
+        mode_dependent=True,
+        verification=ps.Verification(1e-15, None, 1e-12, ("withdrawn",)),
+    )
+
+
+def saved() -> dict[str, Any]:
+    return json.loads(json.dumps(full().to_dict()))
+
+
+def test_every_field_survives() -> None:
+    again = ps.Symmetry.from_dict(saved())
+    assert again == full()
+    assert again.verification == full().verification
+
+
+def test_indices_are_ranges() -> None:
+    index = torch.tensor([[0, 1, 2, 10, 12, 14, 7, 3]])
+    runs = storage._to_ranges(index)
+    assert runs == [[0, 3, 1], [10, 3, 2], [7, 2, -4]]
+    assert torch.equal(storage._from_ranges(runs, [1, 8]), index)
+    wide = dense("relu", (2, 4000, 2)).symmetry.to_dict()
+    assert len(json.dumps(wide)) < 3000, "4000 rows in order are one run"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({}, r"schema 'paramsym\.symmetry/1'; got None"),
+        ({"schema": "paramsym.symmetry/99"}, r"got 'paramsym\.symmetry/99'.*Discover.*anew"),
+        ([1, 2], r"`data` must be a symmetry saved by paramsym.*got 'list'"),
+        ({"schema": storage.SCHEMA}, r"not a complete saved symmetry.*verification"),
+    ],
+)
+def test_other_data_are_refused(data: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ps.Symmetry.from_dict(data)
+
+
+@pytest.mark.parametrize("field", ["families", "parameters", "barriers", "unused", "mode"])
+def test_a_missing_field_is_named(field: str) -> None:
+    data = saved()
+    del data[field]
+    with pytest.raises(ValueError, match=rf"not a complete saved symmetry.*{field}"):
+        ps.Symmetry.from_dict(data)
+
+
+def test_an_unknown_group_is_refused() -> None:
+    data = saved()
+    data["families"][0]["group"]["kind"] = "Monster"
+    with pytest.raises(ValueError, match="Monster"):
+        ps.Symmetry.from_dict(data)
+
+
+def test_a_contradiction_is_refused() -> None:
+    data = saved()
+    data["families"][0]["ports"][0]["index"] = [[0, 4, 2]]
+    with pytest.raises(ValueError, match=r"'fc0\.weight' must index rows 0 to 3"):
+        ps.Symmetry.from_dict(data)
+
+
+def test_a_group_from_outside_cannot_be_saved() -> None:
+    with pytest.raises(ValueError, match=r"own groups can be saved; got HyperplaneFixing.*select"):
+        gpt2_subject(layers=1, tied=False).symmetry.to_dict()
