@@ -167,10 +167,15 @@ class Symmetry:
         return generic_dim(self._lawful, {p.name: p.shape for p in self.parameters}, laws=True)
 
     @property
-    def _lawful(self) -> list[Family]:
-        """Families with a law: gradient flow must be free to move all that they move."""
+    def _free(self) -> list[Family]:
+        """Families that gradient flow is free to follow: nothing that they move is frozen."""
         frozen = {p.name for p in self.parameters if not p.trainable}
-        return [f for f in self.families if f.has_law and not f.moves & frozen]
+        return [family for family in self.families if not family.moves & frozen]
+
+    @property
+    def _lawful(self) -> list[Family]:
+        """Families with a law."""
+        return [family for family in self._free if family.has_law]
 
     # -- elements --------------------------------------------------------------------------
 
@@ -337,11 +342,12 @@ class Symmetry:
     ) -> dict[str, Tensor]:
         """Angular momentum of a velocity, {family name: tensor}; 0 along gradient flow.
 
-        Eq. (13), for every family whose algebra has an antisymmetric part.
+        Eq. (13), for every family whose algebra has an antisymmetric part; those that touch a
+        frozen parameter are absent.
         """
         self._check(params)
         check_params(velocity, self.parameters, argument="velocity")
-        return conserved.angular_momentum(self.families, params, velocity)
+        return conserved.angular_momentum(self._free, params, velocity)
 
     # -- files -----------------------------------------------------------------------------------
 

@@ -15,10 +15,16 @@ from tests.blocks.nullity import GAP, NullSpace, output_jacobian, tangents
 from tests.laws.laws import LAWS
 from tests.laws.measure import EPS
 from tests.laws.subject import Subject
+from tests.laws.subjects import subject
 
 MODELS = [
     pytest.param(lambda: gpt2_subject(layers=1, tied=True), 173, id="gpt2, 1 layer, tied"),
-    pytest.param(lambda: gpt2_subject(layers=2, tied=False), 396, id="gpt2, 2 layers, untied"),
+    pytest.param(
+        lambda: gpt2_subject(layers=2, tied=False),
+        396,
+        id="gpt2, 2 layers, untied",
+        marks=pytest.mark.slow,
+    ),
     pytest.param(lambda: llama_subject(layers=1), 83, id="llama, 1 layer"),
     pytest.param(lambda: llama_subject(layers=2), 129, id="llama, 2 layers"),
 ]
@@ -38,6 +44,16 @@ def test_rank_is_nullity(build: Callable[[], Subject], count: int, rng: torch.Ge
     assert slopes.max() <= 16 * EPS * parameters * torch.linalg.matrix_norm(jacobian, 2)
     assert model.symmetry.orbit_dim(model.params) == flat.dim == count
     assert model.symmetry.dim == count
+
+
+@pytest.mark.parametrize("name", ["gpt2", "gpt2 untied", "llama"])
+def test_no_family_is_superfluous(name: str) -> None:
+    model = subject(name)
+    whole = model.symmetry.orbit_dim(model.params)
+    names = [family.name for family in model.symmetry]
+    for left_out in names:
+        others = model.symmetry.select(*(n for n in names if n != left_out))
+        assert others.orbit_dim(model.params) < whole, left_out
 
 
 @pytest.mark.parametrize("law", LAWS)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import paramsym as ps
 from tests.discover.cases import Case, branching
-from tests.discover.checking import Args, Net, assert_sound, generic, groups
+from tests.discover.checking import Args, Net, assert_sound, change, generic, groups
 from tests.discover.graphs import graphs
 from tests.discover.ops import (
     test_activations,
@@ -38,11 +38,17 @@ CASES = [case for module in MODULES for case in module.CASES]
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_recorder_is_export(case: Case) -> None:
-    """The same families, port by port, and the same unused parameters."""
+    """The same families, port by port, and the same unused parameters.
+
+    A real run sees below composite ops, so it may find more where the export names a barrier.
+    """
     model, args = case.built()
     exported = ps.discover(model, args, verify=False)
     recorded = ps.discover(branching(model), args, verify=False)
-    assert recorded.families == exported.families
+    if exported.barriers:
+        assert recorded.group_dim >= exported.group_dim
+    else:
+        assert recorded.families == exported.families
     assert recorded.unused == exported.unused
     assert recorded.parameters == exported.parameters
     assert (recorded.mode, recorded.mode_dependent) == (exported.mode, exported.mode_dependent)
@@ -83,7 +89,17 @@ def rows_with_a_property(net: Net, x: Tensor) -> Tensor:
     return hidden(net, x[x[:, 0] > -100])
 
 
-@pytest.mark.parametrize("run", [on_data, by_counting, by_numpy, rows_with_a_property])
+def test_numbers_out_of_torch() -> None:
+    """What numpy computes from the inputs is a constant of the run."""
+    model = generic(Net(by_numpy, **parts()))
+    args = (torch.randn(6, 3, dtype=torch.float64),)
+    symmetry = ps.discover(model, args)
+    assert groups(symmetry) == {"T₊(4)": 1}
+    defect, bound = change(model, args, symmetry)
+    assert defect <= bound
+
+
+@pytest.mark.parametrize("run", [on_data, by_counting, rows_with_a_property])
 def test_control_flow_on_data(run: Callable[[Net, Tensor], Tensor]) -> None:
     """What the branch taken computes has the scalings of its hidden layer."""
     model = generic(Net(run, **parts()))

@@ -42,7 +42,7 @@ class Drift:
 
 
 OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], tuple[float, ...], float]] = {
-    "SGD": (torch.optim.SGD, (0.04, 0.02, 0.01, 0.005, 0.0025), 2.0),
+    "SGD": (torch.optim.SGD, (0.02, 0.01, 0.005, 0.0025), 2.0),
     "Adam": (torch.optim.Adam, (0.004, 0.002, 0.001, 0.0005), 0.1),
 }
 """By name: the optimizer, its learning rates η, and the training time η·steps of each."""

@@ -35,6 +35,7 @@ class Facts:
         uses: Ops that act uniformly over labels.
         eps_guarded: Labels whose scale a normalisation erases only up to its ε.
         vanishing: (record, argument) pairs: where each such ε stands.
+        coordinates: The labels of all axes of all parameters.
         gauges: Labels of two axes of a parameter, of which one scales up and the other down
             without a change.
         gauge_spent: Parameters whose gauge was used up when the scale of a sum was left out.
@@ -50,6 +51,7 @@ class Facts:
     uses: list[Use] = field(default_factory=list)
     eps_guarded: list[Labels] = field(default_factory=list)
     vanishing: list[tuple[int, str]] = field(default_factory=list)
+    coordinates: Labels = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     gauges: list[tuple[Labels, Labels]] = field(default_factory=list)
     gauge_spent: set[str] = field(default_factory=set)
     barriers: dict[tuple[str, str, str], int] = field(default_factory=dict)

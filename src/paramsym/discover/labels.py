@@ -129,4 +129,4 @@ def map_layers(value: Value, view: Callable[[Tensor], Tensor]) -> tuple[Layer, .
 
 def full_labels(labels: Labels, shape: tuple[int, ...]) -> Tensor:
     """Labels broadcast to a shape, as a tensor that ops can run on."""
-    return torch.from_numpy(np.ascontiguousarray(np.broadcast_to(labels, shape)))
+    return torch.from_numpy(np.array(np.broadcast_to(labels, shape)))

@@ -72,8 +72,9 @@ def scalings(facts: Facts, mixed: Labels) -> tuple[Classes, list[Row]]:
     elimination = _Elimination(set(np.flatnonzero(dead).tolist()))
     for row in sorted(_rows_over_classes(general, classes), key=len):
         elimination.add(row)
+    coordinates = np.bincount(classes.of[facts.coordinates], minlength=len(dead))
     for one, other in facts.gauges:
-        elimination.spend(_gauge(one, other, classes))
+        elimination.spend(_gauge(one, other, classes, coordinates))
     free = set(range(len(dead))) - elimination.dead - set(elimination.solved)
     unit = Fraction(1)
     basis: dict[int, Row] = {k: {k: unit} for k in sorted(free)}
@@ -83,10 +84,13 @@ def scalings(facts: Facts, mixed: Labels) -> tuple[Classes, list[Row]]:
     return classes, list(basis.values())
 
 
-def _gauge(one: Labels, other: Labels, classes: Classes) -> Row:
-    """The scaling of one axis up and another down, which changes no parameter; nothing where the
-    classes do not allow it. The axis of fewer classes comes first."""
+def _gauge(one: Labels, other: Labels, classes: Classes, coordinates: Labels) -> Row:
+    """The scaling of one axis up and another down, which changes no parameter; nothing where its
+    classes hold coordinates of others too. The axis of fewer classes comes first."""
     gauge: Row = {}
+    touched, counts = np.unique(classes.of[np.concatenate([one, other])], return_counts=True)
+    if (coordinates[touched] != counts).any():
+        return gauge
     axes = [
         {k: Fraction(direction * sign) for k, sign in zip(of, signs, strict=True)}
         for labels, direction in ((one, 1), (other, -1))

@@ -143,8 +143,14 @@ def _unlabelled(
     results: list[Any] = [None] * len(shapes)
     tags = getattr(record.target, "tags", ())
     random = torch.Tag.nondeterministic_seeded in tags
-    if not random and not record.mutates and all(value.constant is not None for value in read):
-        resolve = lambda x: values[x.id].constant if isinstance(x, Ref) else x  # noqa: E731
+    if not random and all(value.constant is not None for value in read):
+
+        def resolve(leaf: Any) -> Any:
+            constant = values[leaf.id].constant if isinstance(leaf, Ref) else None
+            if constant is None:
+                return leaf
+            return constant.clone() if leaf.id in record.mutates else constant
+
         args = pytree.tree_map(resolve, record.args, is_leaf=lambda x: isinstance(x, Ref))
         kwargs = pytree.tree_map(resolve, dict(record.kwargs), is_leaf=lambda x: isinstance(x, Ref))
         with torch.no_grad():
@@ -192,6 +198,6 @@ def _axis_by_axis(shape: tuple[int, ...], facts: Facts) -> tuple[Layer, ...]:
 
 def _state_gauges(parameters: dict[str, Value], facts: Facts) -> None:
     """One axis of a parameter scaled up and another one down changes nothing."""
-    for value in parameters.values():
-        for layer in value.layers[1:]:
-            facts.gauges.append((np.unique(value.layers[0].labels), np.unique(layer.labels)))
+    axes = [[np.unique(layer.labels) for layer in value.layers] for value in parameters.values()]
+    facts.coordinates = np.concatenate([facts.coordinates, *(x for own in axes for x in own)])
+    facts.gauges += [(own[0], other) for own in axes for other in own[1:]]

@@ -1,5 +1,6 @@
 """Ops that move entries: the same op, run on the labels."""
 
+import torch
 from torch import Tensor
 
 from paramsym.discover.labels import Layer, Value, compress, full_labels, map_layers
@@ -19,12 +20,14 @@ from paramsym.discover.ops.registry import Call, Result, rule
 def view(call: Call) -> Result:
     """Every output entry is one input entry."""
     value = next(iter(call.arguments.values()))
-    if not isinstance(value, Value) or len(call.values()) > 1:
+    if not isinstance(value, Value) or any(other.layers for other in call.values()[1:]):
         return call.refuse()
 
     def run(labels: Tensor) -> list[Tensor]:
-        if call.record.op in ("view", "_unsafe_view", "_reshape_alias"):
+        if call.record.op in ("view", "_unsafe_view", "_reshape_alias", "view_as"):
             return [labels.reshape(call.shape)]  # labels may lie in memory in another order
+        if call.record.op == "expand_as":
+            return [labels.expand(call.shape)]
         result = call.record.target(labels, *call.record.args[1:], **call.record.kwargs)
         return list(result) if isinstance(result, tuple | list) else [result]
 
@@ -50,6 +53,19 @@ def index_select(call: Call) -> Result:
     if any(dim % len(value.shape) in layer.axes for layer in value.layers):
         return call.refuse()
     return call.output(value.layers)
+
+
+@rule("index")
+def index(call: Call) -> Result:
+    """Constant indices move entries."""
+    value, indices = call["self"], call["indices"]
+    chosen = [i.constant if isinstance(i, Value) else i for i in indices]
+    constant = all(
+        c is not None or i is None for c, i in zip(chosen, indices, strict=True)
+    ) and not any(c is not None and c.device.type == "meta" for c in chosen)
+    if not constant or not isinstance(value, Value):
+        return call.refuse()
+    return call.output(map_layers(value, lambda x: torch.ops.aten.index.Tensor(x, chosen)))
 
 
 @rule("tril", "triu")

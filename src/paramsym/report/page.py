@@ -1,0 +1,120 @@
+"""A self-contained HTML page of one symmetry."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+import paramsym
+from paramsym.report.drawing import draw
+from paramsym.report.files import write_text
+from paramsym.report.html import render
+from paramsym.summary import laws_of
+from paramsym.symmetry import Symmetry
+
+ROWS_SHOWN = 40
+"""Families in the table before the rest is folded away."""
+_UNUSED_SHOWN = 60
+
+
+@final
+@dataclass(frozen=True)
+class Row:
+    """One family in the table."""
+
+    name: str
+    group: str
+    group_dim: int
+    dim: int
+    laws: int
+    exactness: str
+    verified: bool
+
+
+@final
+@dataclass(frozen=True)
+class Totals:
+    """The numbers at the top."""
+
+    parameters: int
+    group_dim: int
+    dim: int
+    laws: int
+
+
+def symmetry_page(symmetry: Symmetry, title: str, out: Path, *, force: bool = False) -> Path:
+    """Write a page that shows a symmetry; it needs no other file and no network.
+
+    Args:
+        symmetry: What to show.
+        title: Name of the model.
+        out: The HTML file.
+        force: Replace the file if it exists.
+
+    Returns:
+        `out`.
+
+    Raises:
+        FileExistsError: If `out` exists and `force` is not set.
+        FileNotFoundError: If its folder does not exist.
+        IsADirectoryError: If `out` is a folder.
+    """
+    mode = symmetry.mode
+    families = len(symmetry.families)
+    return write_text(
+        Path(out),
+        render(
+            "symmetry.html.j2",
+            title=title or "Symmetry",
+            lead=_lead(families, symmetry),
+            symmetry=symmetry,
+            totals=totals_of(symmetry),
+            tensors=len(symmetry.parameters),
+            rows=rows_of(symmetry),
+            shown=ROWS_SHOWN,
+            unused_shown=_UNUSED_SHOWN,
+            drawing=draw(symmetry),
+            as_eps_vanishes=any(f.exactness.as_eps_vanishes for f in symmetry.families),
+            mode=f"in {mode} mode" if mode != "exported" else "from an exported program",
+            other_mode="evaluation" if mode == "train" else "training",
+            frozen=sum(not p.trainable for p in symmetry.parameters),
+            version=paramsym.__version__,
+        ),
+        force=force,
+    )
+
+
+def rows_of(symmetry: Symmetry) -> list[Row]:
+    """The families as rows of a table."""
+    return [
+        Row(
+            family.name,
+            str(family.group),
+            family.group.dim,
+            family.dim,
+            laws_of(symmetry, family),
+            str(family.exactness),
+            family.verified,
+        )
+        for family in symmetry.families
+    ]
+
+
+def totals_of(symmetry: Symmetry) -> Totals:
+    """The symmetry in four numbers."""
+    return Totals(
+        sum(p.numel for p in symmetry.parameters),
+        symmetry.group_dim,
+        symmetry.dim,
+        symmetry.law_dim,
+    )
+
+
+def _lead(families: int, symmetry: Symmetry) -> str:
+    if not families:
+        return "The ways in which this network's parameters can move without changing its function."
+    spaces = "one family" if families == 1 else f"{families:,} families"
+    return (
+        "The ways in which this network's parameters can move without changing what it computes: "
+        f"{spaces} of transformations, found from its ops"
+        + (" and checked numerically." if symmetry.verification else ".")
+    )
