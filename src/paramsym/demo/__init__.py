@@ -38,8 +38,7 @@ def run(
 
     Args:
         out: Folder for `index.html` (self-contained), `demo.json` (the same numbers) and
-            `figures/`.
-            It appears when everything is done; after an error there is none.
+            `figures/`. It appears when everything is done; after an error there is none.
         seed: Seed of all randomness.
         quick: A short run of some seconds, whose network is hardly trained.
         console: Where progress is shown; nowhere when absent.

@@ -19,7 +19,7 @@ class Drift:
 
     Attributes:
         optimizer: Its name.
-        rates: Learning rates η, `[rates]`.
+        rates: Learning rates η in falling order, `[rates]`.
         steps: Steps taken at each, `[rates]`.
         drift: `[seeds, rates]`.
         loss: Training loss at the end, `[seeds, rates]`.
@@ -36,9 +36,14 @@ class Drift:
     @property
     def slopes(self) -> Tensor:
         """For each seed the least-squares slope of log drift against log η, `[seeds]`."""
-        x = self.rates.log2() - self.rates.log2().mean()
-        y = self.drift.log2()
-        return (y - y.mean(1, keepdim=True)) @ x / x.square().sum()
+        x = self.rates.log() - self.rates.log().mean()
+        return self.drift.log() @ x / x.square().sum()
+
+    @property
+    def last_slopes(self) -> Tensor:
+        """For each seed the same slope between the two smallest rates, `[seeds]`."""
+        high, low = self.drift[:, -2].log(), self.drift[:, -1].log()
+        return (high - low) / (self.rates[-2] / self.rates[-1]).log()
 
 
 OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], tuple[float, ...], float]] = {

@@ -25,7 +25,7 @@ def weights(move: Move, images: Tensor) -> Figure:
         images: The test images, of which the first sixteen are shown.
     """
     columns = [
-        ("conv1: eight 3×3 filters", lambda p: _filters(p["conv1.weight"])),
+        ("conv1: 3×3 filters", lambda p: _filters(p["conv1.weight"])),
         ("bottleneck: 8×32", lambda p: p["bottleneck.weight"].numpy()),
         ("head: 10×8", lambda p: p["head.weight"].numpy()),
     ]
@@ -34,13 +34,13 @@ def weights(move: Move, images: Tensor) -> Figure:
         grid = figure.subplots(2, 4, gridspec_kw={"width_ratios": [1.55, 2.1, 0.85, 1.3]})
         for column, (title, picture) in enumerate(columns):
             pair = [picture(move.before), picture(move.after)]
-            limit = float(np.nanquantile(np.abs(np.concatenate([p.ravel() for p in pair])), 0.99))
+            limit = float(np.nanquantile(np.abs(np.concatenate([p.ravel() for p in pair])), 0.97))
             for row in range(2):
                 _show(grid[row, column], pair[row], limit, title if row == 0 else "")
         outputs = [move.outputs_before[:16].numpy(), move.outputs_after[:16].numpy()]
         limit = float(np.abs(outputs[0]).max())
         for row in range(2):
-            title = "outputs: 16 images × 10 logits"
+            title = "outputs: 16 images"
             _show(grid[row, 3], outputs[row], limit, title if row == 0 else "")
         for row, name in enumerate(["trained network θ", "moved network gθ"]):
             grid[row, 0].set_ylabel(name, fontsize=9, labelpad=8)
@@ -89,7 +89,7 @@ def law(training: Training, family: str) -> Figure:
     with figure_style():
         figure = Figure(figsize=(WIDTH, 2.9), layout="constrained")
         curves, gaps = figure.subplots(1, 2)
-        colors = mpl.colormaps["viridis"](np.linspace(0.05, 0.85, measured.shape[1]))
+        colors = mpl.colormaps["viridis"](np.linspace(0.3, 0.85, measured.shape[1]))
         for Q, law, color in zip(measured.T, predicted.T, colors, strict=True):
             curves.plot(time, Q, color=color, linewidth=1.2)
             curves.plot(time[marks], law[marks], ".", color=INK, markersize=3.5)
@@ -111,34 +111,35 @@ def law(training: Training, family: str) -> Figure:
 def drifts(results: list[Drift]) -> Figure:
     """Drift in equal training time against the learning rate, for every optimizer."""
     with figure_style():
-        figure = Figure(figsize=(WIDTH * 0.72, 2.9), layout="constrained")
+        figure = Figure(figsize=(0.72 * WIDTH, 2.9), layout="constrained")
         axes = figure.subplots()
         for result, color in zip(results, (BLUE, RED), strict=False):
             for drift in result.drift:
                 axes.loglog(result.rates, drift, color=color, linewidth=0.6, alpha=0.45)
             mean = result.drift.log().mean(0).exp()
-            axes.loglog(result.rates, mean, "o-", color=color, markersize=4, label=result.optimizer)
-        first = results[0]
-        mean = first.drift.log().mean(0).exp()
-        guide = 0.35 * mean[-1] * first.rates / first.rates[-1]
-        axes.loglog(first.rates, guide, color=FAINT, linewidth=0.8, linestyle=(0, (4, 3)))
-        middle = len(first.rates) // 2
-        axes.annotate(
-            "proportional to η",
-            (float(first.rates[middle]), float(guide[middle])),
-            (6, -4),
-            textcoords="offset points",
-            color=FAINT,
-            fontsize=7.5,
-            va="top",
-        )
+            axes.loglog(result.rates, mean, "o-", color=color, markersize=4)
+            place = (float(result.rates[0]), float(mean[0]))
+            _beside(axes, place, (7, 0), result.optimizer, color)
+        rates, drift = results[0].rates, results[0].drift
+        guide = 0.5 * drift.min() * rates / rates[-1]
+        axes.loglog(rates, guide, color=FAINT, linewidth=0.8, linestyle=(0, (4, 3)))
+        _beside(axes, (float(rates[0]), float(guide[0])), (7, 0), "∝ η", FAINT)
         axes.set(xlabel="learning rate η", ylabel="relative drift ‖Q(T) − Q(0)‖ / ‖Q(0)‖")
-        rates = sorted({float(r) for result in results for r in result.rates})
-        axes.set_xticks(rates, [f"{rate:g}" for rate in rates], rotation=35)
+        ticks = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02]
+        axes.set_xticks(ticks, [f"{rate:g}" for rate in ticks])
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.tick_params(axis="x", which="minor", length=0)
-        axes.legend(loc="best")
+        axes.margins(x=0.08)
     return figure
+
+
+def _beside(
+    axes: Axes, place: tuple[float, float], offset: tuple[float, float], text: str, color: str
+) -> None:
+    """A label beside a point of the axes."""
+    axes.annotate(
+        text, place, offset, textcoords="offset points", color=color, fontsize=8, va="center"
+    )
 
 
 def _filters(weight: Tensor) -> np.ndarray:

@@ -6,7 +6,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from paramsym.demo import figures
-from paramsym.demo.results import Results, as_json, versions
+from paramsym.demo.results import Results, as_json, claims, versions
 from paramsym.report.drawing import draw
 from paramsym.report.html import render
 from paramsym.report.page import rows_of, totals_of
@@ -60,5 +60,6 @@ def _page(results: Results, drawn: dict[str, Figure]) -> str:
         family=FAMILY,
         descent=descent,
         others=others,
+        claims=claims(results),
         versions=versions(),
     )

@@ -57,6 +57,44 @@ class Results:
     made: str
 
 
+@final
+@dataclass(frozen=True)
+class Claim:
+    """A number that the demo promises, beside its bound.
+
+    Attributes:
+        what: The claim in words.
+        value: What was measured.
+        bound: What it is held against.
+        above: Whether the value must lie above the bound; below it otherwise.
+    """
+
+    what: str
+    value: float
+    bound: float
+    above: bool = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether it came true in this run."""
+        return self.value > self.bound if self.above else self.value < self.bound
+
+
+def claims(results: Results) -> list[Claim]:
+    """What this run promised, and what it measured."""
+    move, check = results.move, results.symmetry.verification
+    assert check is not None
+    return [
+        Claim("distance moved, in norms of the parameters", move.distance, 1.0, above=True),
+        Claim("relative change of the outputs, float64", move.change, 1e-12),
+        Claim("relative change of the outputs, float32", move.change_float32, 1e-6),
+        Claim(
+            "relative distance of Q from its law", float(results.training.residual().max()), 1e-12
+        ),
+        Claim("invariance under a random element, at discovery", check.invariance, check.tolerance),
+    ]
+
+
 def versions() -> dict[str, str]:
     """Versions of what the numbers depend on."""
     packages = ("torch", "numpy", "scikit-learn", "matplotlib")
@@ -81,6 +119,7 @@ def as_json(results: Results) -> dict[str, Any]:
         "versions": versions(),
         "threads": torch.get_num_threads(),
         "totals": vars(totals),
+        "claims": [{**vars(claim), "holds": claim.holds} for claim in claims(results)],
         "symmetry": results.symmetry.to_dict(),
         "move": {
             "distance": move.distance,
@@ -115,6 +154,7 @@ def as_json(results: Results) -> dict[str, Any]:
                 "steps": drift.steps.tolist(),
                 "relative_drift": drift.drift.tolist(),
                 "slopes": drift.slopes.tolist(),
+                "slopes_between_smallest": drift.last_slopes.tolist(),
                 "loss_at_start": drift.loss_at_start.tolist(),
                 "loss": drift.loss.tolist(),
             }

@@ -81,6 +81,7 @@ class Drawing:
         width: Of the picture.
         above: Height of the part above the modules' upper edge.
         below: Height of the part below it.
+        depth: Height of the tallest box, below which the labels stand.
         boxes: The modules drawn.
         arcs: The families drawn.
         kinds: Kinds of groups that occur, with what they are in words.
@@ -91,6 +92,7 @@ class Drawing:
     width: int
     above: float
     below: float
+    depth: float
     boxes: tuple[Box, ...]
     arcs: tuple[Arc, ...]
     kinds: tuple[tuple[str, str], ...]
@@ -144,12 +146,13 @@ def draw(symmetry: Symmetry) -> Drawing:
     arcs = _arcs(symmetry, centre, width / 4, sides)
     present = dict.fromkeys(kind_of(family.group) for family in symmetry.families)
     labels = [len(box.label) for box in boxes]
+    depth = max((box.height for box in boxes), default=0.0)
     tilted = max(labels, default=0) * 7 > pitch
     return Drawing(
         WIDTH,
         max((arc.y + arc.radius for arc in arcs), default=0) + 24,
-        max((box.height for box in boxes), default=0)
-        + (12 + 4.6 * max(labels, default=0) if tilted else 24),
+        depth + (18 + 4.6 * max(labels, default=0) if tilted else 26),
+        depth,
         boxes,
         arcs,
         tuple((kind, _WORDS[kind]) for kind in present),

@@ -20,14 +20,17 @@ def _environment() -> Environment:
     )
     environment.filters["count"] = lambda n: f"{n:,}"
     environment.filters["power"] = power_of_ten
+    environment.filters["signed"] = lambda x: f"{x:.2f}".replace("-", "−")
     environment.filters["percent"] = lambda x: f"{100 * x:.1f} %"
     return environment
 
 
 def power_of_ten(value: float, digits: int = 0) -> str:
-    """A small or large number for reading: `3·10⁻¹⁶`."""
+    """A number for reading: `3·10⁻¹⁶`, or plainly `2.5` where it is neither small nor large."""
     if value == 0:
         return "0"
+    if 0.01 <= abs(value) < 1000:
+        return f"{value:.3g}"
     mantissa, exponent = f"{value:.{digits}e}".split("e")
     raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
     return f"{mantissa}·10{raised}"

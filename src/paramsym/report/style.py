@@ -92,6 +92,7 @@ def inline(figure: Figure, name: str, description: str) -> Markup:
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
     svg = re.sub(r'href="#', f'href="#{name}-', svg).replace("url(#", f"url(#{name}-")
-    label = f'role="img" aria-label="{escape(description)}"'
+    share = 100 * figure.get_figwidth() / WIDTH
+    label = f'role="img" aria-label="{escape(description)}" style="max-width: {share:.0f}%"'
     head = re.sub(r' (width|height|xmlns|version)="[^"]*"', "", svg[: svg.index(">")])
     return Markup(f"{head} {label}{svg[svg.index('>') :]}")
