@@ -1,5 +1,6 @@
 """Soundness on random models: what discovery claims without checking must hold."""
 
+import pytest
 import torch
 from hypothesis import assume, given, settings
 from torch import Tensor, nn
@@ -53,6 +54,7 @@ def assert_invariant(model: nn.Module, args: Args, symmetry: ps.Symmetry) -> Non
 
     M = symmetry.sample_algebra(generator=torch.Generator().manual_seed(2))
     slope = torch.func.jvp(lambda p: run(p), (params,), (symmetry.tangent(M, params),))[1]
+    assume(bool(torch.isfinite(slope).all()))  # √ has no derivative at 0
     assert float(slope.abs().max()) <= 10 * bound * size, (symmetry.families, model)
 
 
@@ -67,13 +69,27 @@ def check(model: nn.Module, args: Args) -> None:
         assert_invariant(model, args, exact)
 
 
-@settings(max_examples=200)
+@settings(max_examples=140)
 @given(graphs())
 def test_vectors(drawn: tuple[nn.Module, Args]) -> None:
     check(*drawn)
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(graphs(images=True))
 def test_images(drawn: tuple[nn.Module, Args]) -> None:
+    check(*drawn)
+
+
+@pytest.mark.slow
+@settings(max_examples=2000)
+@given(graphs())
+def test_many_vectors(drawn: tuple[nn.Module, Args]) -> None:
+    check(*drawn)
+
+
+@pytest.mark.slow
+@settings(max_examples=2000)
+@given(graphs(images=True))
+def test_many_images(drawn: tuple[nn.Module, Args]) -> None:
     check(*drawn)

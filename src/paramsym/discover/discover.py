@@ -13,8 +13,8 @@ from paramsym.discover.assembly import distinct_names, mixing_families, scaling_
 from paramsym.discover.dispatching import record_run
 from paramsym.discover.exporting import export, from_program, taken_apart
 from paramsym.discover.facts import Facts
-from paramsym.discover.labels import FIXED, Labels
-from paramsym.discover.mixing import Mixing, mixing
+from paramsym.discover.labels import FIXED
+from paramsym.discover.mixing import mixing
 from paramsym.discover.ops import RULES
 from paramsym.discover.recording import Recording
 from paramsym.discover.scaling import scalings
@@ -152,7 +152,8 @@ def _analyse(recording: Recording, *, check: bool, seed: int) -> Symmetry:
     found = walk(recording)
     facts, parameters = found.facts, found.parameters
     spaces = mixing(facts, parameters)
-    classes, basis = scalings(facts, _labels_of_linear_cells(spaces, facts))
+    linear = [k for cell in spaces.cells if not cell.orthogonal for k in cell.classes]
+    classes, basis = scalings(facts, spaces.classes, np.array(linear, dtype=np.int64))
     labels = np.concatenate([np.empty(0, dtype=np.int64), *facts.eps_guarded])
     guarded = set(classes.of[labels[labels != FIXED]].tolist())
     families = mixing_families(parameters, spaces)
@@ -172,12 +173,6 @@ def _analyse(recording: Recording, *, check: bool, seed: int) -> Symmetry:
         mode_dependent=recording.mode_dependent,
         verification=verification,
     )
-
-
-def _labels_of_linear_cells(spaces: Mixing, facts: Facts) -> Labels:
-    """Labels whose scalings a GL family contains."""
-    linear = {k for cell in spaces.cells if not cell.orthogonal for k in cell.classes}
-    return np.flatnonzero(np.isin(spaces.classes.of, list(linear)))
 
 
 def _barriers(facts: Facts) -> tuple[Barrier, ...]:

@@ -25,16 +25,19 @@ class _Recorder(TorchDispatchMode):
         super().__init__()
         self.records: list[Record] = []
         self.tensors: list[Tensor] = []  # kept alive, so that identities stay unique
+        self.shapes: list[tuple[int, ...]] = []
         self.ids: dict[int, int] = {}
         self.memory: dict[int, list[int]] = {}
         self.constants: dict[int, Tensor] = {}
         self.path: list[str] = [""]
 
-    def number(self, tensor: Tensor) -> int:
+    def number(self, tensor: Tensor, *, anew: bool = False) -> int:
+        """The tensor's number; `anew` where it is no longer what it was."""
         key = id(tensor)
-        if key not in self.ids:
+        if anew or key not in self.ids:
             self.ids[key] = len(self.tensors)
             self.tensors.append(tensor)
+            self.shapes.append(tuple(tensor.shape))
             memory = tensor.untyped_storage()._cdata
             self.memory.setdefault(memory, []).append(self.ids[key])
         return self.ids[key]
@@ -78,7 +81,10 @@ class _Recorder(TorchDispatchMode):
         self.records.append(
             replace(
                 call,
-                outputs=tuple(self.number(t) if isinstance(t, Tensor) else None for t in outputs),
+                outputs=tuple(
+                    self.number(t, anew=call.reshapes_in_place) if isinstance(t, Tensor) else None
+                    for t in outputs
+                ),
                 mutates=tuple(dict.fromkeys(written)),
                 stops_gradient=not torch.is_grad_enabled(),
                 is_sink=func is torch.ops.aten._local_scalar_dense.default,
@@ -129,7 +135,7 @@ def record_run(
         constants=recorder.constants,
         inputs=inputs,
         outputs=outputs,
-        shapes={i: tuple(t.shape) for i, t in enumerate(recorder.tensors)},
+        shapes=dict(enumerate(recorder.shapes)),
         mode=mode,
         mode_dependent=mode_dependent,
         state={name: tensor.detach() for name, tensor in tensors.items()},

@@ -35,9 +35,8 @@ class Facts:
         uses: Ops that act uniformly over labels.
         eps_guarded: Labels whose scale a normalisation erases only up to its ε.
         vanishing: (record, argument) pairs: where each such ε stands.
-        coordinates: The labels of all axes of all parameters.
-        gauges: Labels of two axes of a parameter, of which one scales up and the other down
-            without a change.
+        gauges: For every block of every parameter the labels of its axes. Their scales mean
+            something only when added up over the axes.
         gauge_spent: Parameters whose gauge was used up when the scale of a sum was left out.
         barriers: (op, reason, module) → number of calls that were not analysed.
     """
@@ -51,8 +50,7 @@ class Facts:
     uses: list[Use] = field(default_factory=list)
     eps_guarded: list[Labels] = field(default_factory=list)
     vanishing: list[tuple[int, str]] = field(default_factory=list)
-    coordinates: Labels = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    gauges: list[tuple[Labels, Labels]] = field(default_factory=list)
+    gauges: list[tuple[Labels, ...]] = field(default_factory=list)
     gauge_spent: set[str] = field(default_factory=set)
     barriers: dict[tuple[str, str, str], int] = field(default_factory=dict)
 
@@ -73,7 +71,7 @@ class Facts:
         arrays = np.broadcast_arrays(*(layer.labels for layer in terms))
         rows = np.stack([a.ravel() for a in arrays], 1)
         key = tuple(layer.exponent for layer in terms)
-        self.balances.setdefault(key, []).append(_unique_rows(rows))
+        self.balances.setdefault(key, []).append(distinct_rows(rows))
 
     def constant_along(self, layer: Layer, axes: tuple[int, ...]) -> Labels:
         """The scale does not vary along some axes; its labels there, isolated if it did."""
@@ -104,7 +102,7 @@ class Facts:
     def unify(self, left: Labels, right: Labels, *, dual: bool = False) -> None:
         """Corresponding labels transform alike (or dually), entry by entry."""
         a, b = np.broadcast_arrays(left, right)
-        pairs = _unique_rows(np.stack([a.ravel(), b.ravel()], 1))
+        pairs = distinct_rows(np.stack([a.ravel(), b.ravel()], 1))
         loose = (pairs == FIXED).any(1)
         if loose.any():
             self.isolate(pairs[loose])
@@ -152,7 +150,7 @@ def count_entries(labels: Labels, rows: Labels) -> Labels:
     return np.concatenate([distinct, counts[:, None]], 1)
 
 
-def _unique_rows(rows: Labels) -> Labels:
+def distinct_rows(rows: Labels) -> Labels:
     """Distinct rows; faster than `np.unique(axis=0)`, which sorts structured views."""
     if len(rows) < 2:
         return rows

@@ -11,9 +11,9 @@ from typing import final
 
 import numpy as np
 
+from paramsym.discover.balances import Classes, signed_classes
 from paramsym.discover.facts import Facts, count_entries
 from paramsym.discover.labels import FIXED, Labels, Value
-from paramsym.discover.scaling import Classes, signed_classes
 
 
 @final

@@ -78,10 +78,15 @@ class Record:
             return replace(self, args=(*self.args[:i], value, *self.args[i + 1 :]))
         return replace(self, kwargs={**self.kwargs, name: value})
 
+    @property
+    def reshapes_in_place(self) -> bool:
+        """Whether the op changes how its argument is seen, and not its memory (`squeeze_`)."""
+        return torch.Tag.inplace_view in getattr(self.target, "tags", ())
+
     def writes(self) -> list[tuple[frozenset[str], int]]:
         """Values that the call changes by its schema, with the schema's names of their memory."""
         schema = getattr(self.target, "_schema", None)
-        if schema is None:
+        if schema is None or self.reshapes_in_place:
             return []
         bound = self.bind()
         return [

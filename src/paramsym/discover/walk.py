@@ -7,10 +7,12 @@ from typing import Any, final
 import numpy as np
 import torch
 import torch.utils._pytree as pytree
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
-from paramsym.discover.facts import Facts
-from paramsym.discover.labels import Layer, Value
+from paramsym.discover.facts import Facts, distinct_rows
+from paramsym.discover.labels import Labels, Layer, Value
 from paramsym.discover.ops import LAYOUTS, READS_SQUARES, RULES, Call
 from paramsym.discover.ops.registry import STOPS_GRADIENT, Result
 from paramsym.discover.recording import Record, Recording, Ref
@@ -197,7 +199,22 @@ def _axis_by_axis(shape: tuple[int, ...], facts: Facts) -> tuple[Layer, ...]:
 
 
 def _state_gauges(parameters: dict[str, Value], facts: Facts) -> None:
-    """One axis of a parameter scaled up and another one down changes nothing."""
-    axes = [[np.unique(layer.labels) for layer in value.layers] for value in parameters.values()]
-    facts.coordinates = np.concatenate([facts.coordinates, *(x for own in axes for x in own)])
-    facts.gauges += [(own[0], other) for own in axes for other in own[1:]]
+    """The axes of every parameter, block by block (the groups of a convolution)."""
+    for value in parameters.values():
+        layers = [layer.labels for layer in value.layers]
+        joint = len(layers) > 1 and set(value.layers[0].axes) & set(value.layers[1].axes)
+        blocks = _blocks(layers) if joint else [tuple(np.unique(labels) for labels in layers)]
+        facts.gauges += blocks
+
+
+def _blocks(layers: list[Labels]) -> list[tuple[Labels, ...]]:
+    """Labels that meet in an entry, directly or through others."""
+    columns = [x.ravel() for x in np.broadcast_arrays(*layers)]
+    entries = distinct_rows(np.stack(columns, 1))
+    names, numbers = np.unique(entries, return_inverse=True)
+    numbers = numbers.reshape(entries.shape)
+    size = len(names)
+    links = coo_array((np.ones(len(numbers)), (numbers[:, 0], numbers[:, 1])), (size, size))
+    count, block = connected_components(links, directed=False)
+    where = block[numbers[:, 0]]
+    return [tuple(np.unique(column) for column in entries[where == k].T) for k in range(count)]

@@ -16,6 +16,7 @@ MOST_MODULES = 90
 """Modules drawn; the picture of a larger model shows its first ones."""
 _MOST_LABELS = 30
 _NODE_GAP = 20
+_MARGIN = 8
 
 
 @final
@@ -134,7 +135,7 @@ def draw(symmetry: Symmetry) -> Drawing:
         module = module_of(parameter.name)
         sizes[module] = sizes.get(module, 0) + parameter.numel
     modules = list(sizes)[:MOST_MODULES]
-    pitch = min(150.0, WIDTH / max(1, len(modules)))
+    pitch = min(150.0, (WIDTH - 2 * _MARGIN) / max(1, len(modules)))
     width = min(46.0, 0.62 * pitch)
     left = (WIDTH - pitch * len(modules)) / 2
     centre = {name: left + (i + 0.5) * pitch for i, name in enumerate(modules)}
@@ -180,7 +181,7 @@ def _box(
     writes = [f for f in symmetry.families if name in sides[f.name][0]]
     reads = [f for f in symmetry.families if name in sides[f.name][1]]
     kinds = [tuple(dict.fromkeys(kind_of(f.group) for f in side)) for side in (reads, writes)]
-    room = WIDTH / pitch <= _MOST_LABELS
+    room = WIDTH <= _MOST_LABELS * pitch
     tensors = [p for p in symmetry.parameters if module_of(p.name) == name]
     notes = ", ".join(f"{p.name} {'×'.join(map(str, p.shape)) or 'scalar'}" for p in tensors)
     return Box(

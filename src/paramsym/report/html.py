@@ -33,4 +33,4 @@ def power_of_ten(value: float, digits: int = 0) -> str:
         return f"{value:.3g}"
     mantissa, exponent = f"{value:.{digits}e}".split("e")
     raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return f"{mantissa}·10{raised}"
+    return f"10{raised}" if mantissa == "1" else f"{mantissa}·10{raised}"

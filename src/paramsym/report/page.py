@@ -11,7 +11,7 @@ from paramsym.report.html import render
 from paramsym.summary import laws_of
 from paramsym.symmetry import Symmetry
 
-ROWS_SHOWN = 40
+ROWS_SHOWN = 20
 """Families in the table before the rest is folded away."""
 _UNUSED_SHOWN = 60
 

@@ -25,6 +25,18 @@ BLUE, RED, GREEN, YELLOW, CYAN, PURPLE = (
 )
 """After Paul Tol's bright scheme, a little darker so that thin lines carry on white."""
 
+_ON_A_PAGE = {
+    INK: "currentColor",
+    FAINT: "var(--soft)",
+    BLUE: "var(--scaling)",
+    RED: "var(--linear)",
+    GREEN: "var(--rotation)",
+    YELLOW: "var(--affine)",
+    CYAN: "var(--pair)",
+    PURPLE: "var(--shift)",
+}
+"""The page's own colours (templates/base.html.j2), which follow its light or dark scheme."""
+
 WIDTH = 7.2
 """Width of a figure in inches."""
 
@@ -76,8 +88,8 @@ def save(figure: Figure, folder: Path, name: str) -> None:
 def inline(figure: Figure, name: str, description: str) -> Markup:
     """The figure as an `<svg>` element for a page.
 
-    Its ink is the page's text colour, its width the page's, and its ids start with `name`, so that
-    several figures share a page.
+    Its colours are the page's, light or dark, and its ids start with `name`, so that several
+    figures share a page.
 
     Args:
         figure: The figure.
@@ -88,7 +100,9 @@ def inline(figure: Figure, name: str, description: str) -> Markup:
     with figure_style():
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
-    svg = text[text.index("<svg") :].replace(INK, "currentColor")
+    svg = text[text.index("<svg") :]
+    for color, variable in _ON_A_PAGE.items():
+        svg = svg.replace(color, variable)
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
     svg = re.sub(r'href="#', f'href="#{name}-', svg).replace("url(#", f"url(#{name}-")

@@ -156,7 +156,7 @@ def dropout(call: Call) -> Result:
     return call.outputs(call.output(value.layers))
 
 
-@rule("relu", "leaky_relu", "abs", "rrelu")
+@rule("relu", "leaky_relu", "abs", "rrelu", "rrelu_with_noise")
 def homogeneous(call: Call) -> Result:
     """Positively homogeneous of degree 1: scales pass, nothing mixes."""
     call.facts.isolate_all(call["self"])
