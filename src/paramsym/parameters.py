@@ -19,12 +19,15 @@ class Parameter:
         shape: Its shape.
         aliases: Other names of the same tensor.
         trainable: Whether it required a gradient at discovery.
+        is_real: Whether its entries are floating-point numbers; others (integers of a quantised
+            model, complex numbers) are never moved.
     """
 
     name: str
     shape: tuple[int, ...]
     aliases: tuple[str, ...] = ()
     trainable: bool = True
+    is_real: bool = True
 
     @property
     def numel(self) -> int:
@@ -38,10 +41,13 @@ def parameters_of(model: nn.Module) -> tuple[Parameter, ...]:
     for name, tensor in model.named_parameters(remove_duplicate=False):
         names.setdefault(id(tensor), []).append(name)
         tensors[id(tensor)] = tensor
-    return tuple(
-        Parameter(first, tuple(tensors[key].shape), tuple(rest), tensors[key].requires_grad)
-        for key, (first, *rest) in names.items()
-    )
+    return tuple(describe(tensors[key], *own) for key, own in names.items())
+
+
+def describe(tensor: Tensor, name: str, *aliases: str) -> Parameter:
+    """The description of one parameter."""
+    shape, is_real = tuple(tensor.shape), tensor.is_floating_point()
+    return Parameter(name, shape, aliases, tensor.requires_grad, is_real)
 
 
 def check_params(
@@ -93,7 +99,7 @@ def _check_entry(tensor: object, p: Parameter, argument: str, values: bool) -> N
     where = f"`{argument}[{p.name!r}]`"
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{where} must be a tensor; got {type(tensor).__name__}.")
-    if not tensor.is_floating_point():
+    if p.is_real and not tensor.is_floating_point():
         raise TypeError(
             f"{where} must be a floating-point tensor; got {tensor.dtype}. "
             "Convert it with `.double()` or `.float()`."

@@ -51,7 +51,7 @@ def from_dict(data: Mapping[str, Any]) -> Symmetry:
         return Symmetry(
             families=tuple(_family_from_dict(f) for f in data["families"]),
             parameters=tuple(
-                Parameter(p["name"], tuple(p["shape"]), tuple(p["aliases"]), p["trainable"])
+                Parameter(**{**p, "shape": tuple(p["shape"]), "aliases": tuple(p["aliases"])})
                 for p in data["parameters"]
             ),
             barriers=tuple(

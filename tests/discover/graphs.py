@@ -153,7 +153,7 @@ POINTWISE: dict[str, Callable[[Tensor], Tensor]] = {
 VECTORS: dict[str, Callable[[Tensor], Tensor]] = {
     "radial": lambda z: z * torch.tanh(_norm(z)),
     "radial by squares": lambda z: z / (1 + z.square().sum(-1, keepdim=True)),
-    "direction": lambda z: z / (_norm(z) + 1e-12),
+    "direction": lambda z: z / (_norm(z) + 1e-60),
     "normalize": lambda z: F.normalize(z, dim=-1),
     "norm": _norm,
     "sum of squares": lambda z: (z * z).sum(-1, keepdim=True),
@@ -165,7 +165,7 @@ VECTORS: dict[str, Callable[[Tensor], Tensor]] = {
     "max with indices": lambda z: z.max(-1, keepdim=True).values,
     "centred": lambda z: z - z.mean(-1, keepdim=True),
     "centred over the batch": lambda z: z - z.mean(0, keepdim=True),
-    "standardised over the batch": lambda z: (z - z.mean(0)) / (z.var(0) + 1e-12).sqrt(),
+    "standardised over the batch": lambda z: (z - z.mean(0)) / (z.var(0) + 1e-60).sqrt(),
     "mean over the batch": lambda z: z.mean(0, keepdim=True) + 0 * z,
     "first feature": lambda z: z[:, :1],
     "first half": lambda z: z[:, : (z.shape[1] + 1) // 2],

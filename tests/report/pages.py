@@ -38,7 +38,7 @@ class Page(HTMLParser):
                 self.references += re.findall(r"url\(([^)]*)\)", value)
 
     def handle_endtag(self, tag: str) -> None:
-        assert self.open and self.open[-1] == tag, (tag, self.open)
+        assert self.open[-1:] == [tag], (tag, self.open)
         self.open.pop()
 
     def handle_data(self, data: str) -> None:

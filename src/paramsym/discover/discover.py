@@ -16,7 +16,7 @@ from paramsym.discover.facts import Facts
 from paramsym.discover.labels import FIXED
 from paramsym.discover.mixing import mixing
 from paramsym.discover.ops import RULES
-from paramsym.discover.recording import Recording
+from paramsym.discover.recording import Recording, rejected
 from paramsym.discover.scaling import scalings
 from paramsym.discover.verify import verify
 from paramsym.discover.walk import walk
@@ -102,15 +102,8 @@ def _record_real_run(
     try:
         return record_run(model, args, kwargs, mode=mode, mode_dependent=dependent)
     except Exception as error:
-        shapes = ", ".join(
-            str(tuple(x.shape)) if isinstance(x, Tensor) else type(x).__name__
-            for x in pytree.tree_leaves((args, kwargs))
-        )
-        raise ValueError(
-            f"the model rejects these inputs ({shapes or 'none'}): "
-            f"{type(error).__name__}: {error}. `model(*args, **kwargs)` must run; "
-            "check number, shapes, dtypes and device of `args`."
-        ) from (error if type(error) is not type(export_error) else export_error)
+        cause = error if type(error) is not type(export_error) else export_error
+        raise rejected(pytree.tree_leaves((args, kwargs)), error) from cause
 
 
 def _check_parameters(model: nn.Module) -> None:
@@ -138,9 +131,22 @@ def _depends_on_mode(model: nn.Module) -> bool:
     dropout = nn.modules.dropout._DropoutNd
     norms = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
     return any(
-        (isinstance(m, dropout) and m.p > 0) or (isinstance(m, norms) and m.track_running_stats)
+        isinstance(m, nn.RReLU)
+        or (isinstance(m, dropout) and m.p > 0)
+        or (isinstance(m, norms) and m.track_running_stats)
         for m in model.modules()
     )
+
+
+def _ran_as_in_training(recording: Recording) -> bool:
+    """Whether a call had dropout or batch statistics on, as functional ones show only there."""
+    for record in recording.records:
+        given = record.bind()
+        flag = any(given.get(name) is True for name in ("train", "training", "use_input_stats"))
+        without_effect = given.get("p") == 0 or given.get("running_mean", "none") is None
+        if (flag and not without_effect) or given.get("dropout_p"):
+            return True
+    return False
 
 
 def _is_meta(recording: Recording) -> bool:
@@ -170,7 +176,7 @@ def _analyse(recording: Recording, *, check: bool, seed: int) -> Symmetry:
         barriers=_barriers(facts),
         unused=recording.unused,
         mode=recording.mode,
-        mode_dependent=recording.mode_dependent,
+        mode_dependent=recording.mode_dependent or _ran_as_in_training(recording),
         verification=verification,
     )
 

@@ -18,7 +18,7 @@ from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx.node import map_arg
 
 from paramsym.discover.recording import Record, Recording, Ref, live_records, op_name
-from paramsym.parameters import Parameter, parameters_of
+from paramsym.parameters import Parameter, describe, parameters_of
 
 
 def export(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> ExportedProgram:
@@ -271,10 +271,7 @@ def _parameters_of(program: ExportedProgram) -> tuple[Parameter, ...]:
         key = (memory, tuple(tensor.shape), tensor.stride())
         names.setdefault(key, []).append(name)
         tensors[key] = tensor
-    return tuple(
-        Parameter(first, tuple(tensors[key].shape), tuple(rest), tensors[key].requires_grad)
-        for key, (first, *rest) in names.items()
-    )
+    return tuple(describe(tensors[key], *own) for key, own in names.items())
 
 
 def _module_path(node: fx.Node) -> str:

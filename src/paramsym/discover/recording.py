@@ -148,6 +148,20 @@ class Recording:
         return tuple(p.name for p in self.parameters if p.name not in used)
 
 
+def rejected(inputs: Iterable[Any], error: Exception) -> ValueError:
+    """The error of a model that does not run on its inputs, in words that help."""
+    shapes = ", ".join(
+        f"{tuple(x.shape)} {str(x.dtype).removeprefix('torch.')}"
+        if isinstance(x, Tensor)
+        else type(x).__name__
+        for x in inputs
+    )
+    return ValueError(
+        f"the model rejects these inputs ({shapes or 'none'}): {type(error).__name__}: {error}. "
+        "`model(*args, **kwargs)` must run; check number, shapes, dtypes and device of `args`."
+    )
+
+
 def live_records(records: Iterable[Record], outputs: Iterable[int]) -> tuple[Record, ...]:
     """The records that the outputs depend on, and those with effects."""
     needed = set(outputs)

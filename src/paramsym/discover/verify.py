@@ -1,35 +1,21 @@
 """Numerical verification: no family reaches a user unless the function is unchanged.
 
-Everything runs in float64 at generic parameters and inputs (the model's own, jittered), so that a
-zero bias or a constant input hides nothing.
+Everything runs in float64 at generic parameters and inputs (`points`).
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import final
+import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from paramsym.action import act, tangent
-from paramsym.discover.recording import Recording, replay, widen
+from paramsym.discover.points import Point, near_point, random_point, without_eps
+from paramsym.discover.recording import Recording, replay
 from paramsym.family import Exactness, Family
 from paramsym.symmetry import Verification
 
 SCALE = 0.1
-VANISHING_EPS = 1e-60
-"""Stands in for the limit ε → 0: far below rounding beside any variance, yet no division by 0."""
-
-
-@final
-@dataclass(frozen=True)
-class _Point:
-    """A generic point: parameters, inputs, and the outputs there."""
-
-    recording: Recording
-    params: Mapping[str, Tensor]
-    inputs: Mapping[int, Tensor]
-    outputs: list[Tensor]
 
 
 def verify(
@@ -51,16 +37,20 @@ def verify(
         as ε → 0; and what was measured.
     """
     generator = torch.Generator().manual_seed(seed)
-    point = _generic_point(_without_eps(recording, vanishing), generator, seed)
+    exact = without_eps(recording, vanishing)
+    point = near_point(exact, generator, seed)
     kept, withdrawn, measured = _surviving(families, point, generator, seed)
-    if withdrawn:
+    if withdrawn:  # by a bug of ours, or because this point is degenerate (dead channels)
+        point = random_point(exact, generator, seed) or point
+        recovered, withdrawn, _ = _surviving(withdrawn, point, generator, seed)
+        kept = [family for family in families if family in kept or family in recovered]
         measured = _measure(kept, point, generator, seed)
     marked = _with_defects(kept, recording, point, generator, seed)
     return marked, replace(measured, withdrawn=tuple(family.name for family in withdrawn))
 
 
 def _surviving(
-    families: list[Family], point: _Point, generator: torch.Generator, seed: int
+    families: list[Family], point: Point, generator: torch.Generator, seed: int
 ) -> tuple[list[Family], list[Family], Verification]:
     """All families if one joint element leaves the outputs alone; otherwise by bisection."""
     measured = _measure(families, point, generator, seed)
@@ -75,7 +65,7 @@ def _surviving(
 
 
 def _measure(
-    families: list[Family], point: _Point, generator: torch.Generator, seed: int
+    families: list[Family], point: Point, generator: torch.Generator, seed: int
 ) -> Verification:
     """What a joint element and a joint generator do to the outputs."""
     word = _sample(families, generator)
@@ -89,7 +79,7 @@ def _measure(
 def _with_defects(
     families: list[Family],
     recording: Recording,
-    point: _Point,
+    point: Point,
     generator: torch.Generator,
     seed: int,
 ) -> list[Family]:
@@ -114,7 +104,7 @@ def _sample(families: list[Family], generator: torch.Generator) -> list[Tensor]:
     return [f.group.sample(SCALE, generator=generator, discrete=True) for f in families]
 
 
-def _defect(families: list[Family], word: list[Tensor], point: _Point, seed: int) -> float:
+def _defect(families: list[Family], word: list[Tensor], point: Point, seed: int) -> float:
     """Relative change of the outputs under a word."""
     moved = act(zip(families, word, strict=True), point.params)
     outputs = replay(point.recording, moved, point.inputs, seed=seed)
@@ -124,22 +114,25 @@ def _defect(families: list[Family], word: list[Tensor], point: _Point, seed: int
 
 
 def _derivative(
-    families: list[Family], point: _Point, generator: torch.Generator, seed: int
+    families: list[Family], point: Point, generator: torch.Generator, seed: int
 ) -> float | None:
     """Relative derivative of the outputs along a generator of size 1; `None` where an op of the
     model has no forward derivative."""
     parts = [(f, f.group.sample_algebra(generator=generator)) for f in families]
     field = tangent(parts, point.params)
-    direction = {k: field.get(k, torch.zeros_like(p)) for k, p in point.params.items()}
+    real = {k: p for k, p in point.params.items() if p.is_floating_point()}
+    direction = {k: field.get(k, torch.zeros_like(p)) for k, p in real.items()}
 
     def run(params: dict[str, Tensor]) -> tuple[Tensor, ...]:
-        return tuple(replay(point.recording, params, point.inputs, seed=seed))
+        return tuple(replay(point.recording, {**point.params, **params}, point.inputs, seed=seed))
 
     try:
-        changes = torch.func.jvp(run, (dict(point.params),), (direction,))[1]
+        changes = torch.func.jvp(run, (real,), (direction,))[1]
     except (NotImplementedError, RuntimeError):
         return None
-    return max((_relative(d, b) for d, b in zip(changes, point.outputs, strict=True)), default=0.0)
+    sizes = [_relative(d, b) for d, b in zip(changes, point.outputs, strict=True)]
+    # Where an activation has no derivative (√ at 0) there is nothing to measure.
+    return max(sizes, default=0.0) if all(math.isfinite(size) for size in sizes) else None
 
 
 def _relative(change: Tensor, reference: Tensor) -> float:
@@ -164,39 +157,3 @@ def _condition(g: Tensor) -> float:
         size = g.abs().clamp_min(torch.finfo(g.dtype).tiny)
         return float(size.max() / size.min()) if size.min() > 1e-12 else 1.0
     return float(torch.linalg.cond(g).max())
-
-
-def _without_eps(recording: Recording, vanishing: list[tuple[int, str]]) -> Recording:
-    records = list(recording.records)
-    for i, argument in vanishing:
-        records[i] = records[i].with_argument(argument, VANISHING_EPS)
-    return replace(recording, records=tuple(records))
-
-
-def _generic_point(recording: Recording, generator: torch.Generator, seed: int) -> _Point:
-    """The model's parameters and inputs, jittered; as they are where that leaves the domain."""
-    params = {name: widen(p) for name, p in recording.state.items()}
-    inputs = {i: widen(x) for i, x in recording.inputs.items()}
-    jittered = {name: _jitter(p, generator) for name, p in params.items()}
-    moved = {i: _jitter(x, generator) if x.is_floating_point() else x for i, x in inputs.items()}
-    for ps, xs in ((jittered, moved), (jittered, inputs), (params, inputs)):
-        outputs = replay(recording, ps, xs, seed=seed)
-        if all(bool(torch.isfinite(y).all()) for y in outputs if y.is_floating_point()):
-            return _Point(recording, ps, xs, outputs)
-    raise ValueError(
-        "the model's outputs are not finite at the given inputs. "
-        "Pass inputs for which it computes finite numbers."
-    )
-
-
-def _jitter(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Entries multiplied by positive factors near 1; zeros replaced by small numbers."""
-    if not x.is_floating_point() or x.numel() == 0:
-        return x
-    noise = torch.rand(x.shape, generator=generator, dtype=x.dtype)
-    zero = x == 0
-    if bool(zero.any()):
-        typical = x.abs().mean()
-        small = (noise - 0.5) * torch.where(typical > 0, typical, 1)
-        return torch.where(zero, 0.3 * small, x * (0.8 + 0.5 * noise))
-    return noise.mul_(0.5).add_(0.8).mul_(x)

@@ -44,8 +44,7 @@ def walk(recording: Recording) -> Walk:
         values[i] = Value(recording.shapes[i])
     labelled = _label_parameters(recording, facts)
     for i, name in recording.parameter_ids.items():
-        if name in labelled:
-            values[i] = labelled[name]
+        values[i] = labelled.get(name) or Value(recording.shapes[i])
 
     last_read = _last_reads(recording)
     for index, record in enumerate(recording.records):
@@ -169,14 +168,14 @@ def _unlabelled(
 def _label_parameters(recording: Recording, facts: Facts) -> dict[str, Value]:
     """One label a coordinate of every axis; some ops ask for another layout."""
     layouts: dict[str, tuple[Layer, ...]] = {}
-    shapes = {p.name: p.shape for p in recording.parameters}
+    shapes = {p.name: p.shape for p in recording.parameters if p.is_real}
     for index, record in enumerate(recording.records):
         for argument, reference in record.bind().items():
             special = LAYOUTS.get((record.op, argument))
             if special is None or not isinstance(reference, Ref):
                 continue
             name = recording.parameter_ids.get(reference.id)
-            if name is not None and name not in layouts:
+            if name in shapes and name not in layouts:
                 call = Call(index, record, record.bind(), (), facts)
                 layouts[name] = special(call, shapes[name])
     unused = set(recording.unused)

@@ -181,7 +181,7 @@ def _box(
     writes = [f for f in symmetry.families if name in sides[f.name][0]]
     reads = [f for f in symmetry.families if name in sides[f.name][1]]
     kinds = [tuple(dict.fromkeys(kind_of(f.group) for f in side)) for side in (reads, writes)]
-    room = WIDTH <= _MOST_LABELS * pitch
+    room = _MOST_LABELS * pitch >= WIDTH
     tensors = [p for p in symmetry.parameters if module_of(p.name) == name]
     notes = ", ".join(f"{p.name} {'×'.join(map(str, p.shape)) or 'scalar'}" for p in tensors)
     return Box(

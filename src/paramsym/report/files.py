@@ -1,11 +1,10 @@
 """Writing results so that they are complete or absent, and never overwrite others by accident."""
 
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 
 def write_text(path: Path, text: str, *, force: bool = False) -> Path:
@@ -22,12 +21,9 @@ def write_text(path: Path, text: str, *, force: bool = False) -> Path:
         raise FileExistsError(f"{path} exists. Choose another name, or pass `force` to replace it.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"the folder {path.parent} does not exist. Create it first.")
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
+    temporary = _sibling(path)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        temporary.chmod(0o666 & ~_umask())
+        temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -69,13 +65,13 @@ def finished_folder(out: Path, marker: str, *, force: bool = False) -> Iterator[
     """
     require_free(out, marker, force=force)
     out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+    temporary = _sibling(out)
+    temporary.mkdir()
     try:
         yield temporary
-        temporary.chmod(0o777 & ~_umask())
         require_free(out, marker, force=force)
         if out.exists():
-            old = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.old."))
+            old = _sibling(out)
             out.replace(old)
             temporary.replace(out)
             shutil.rmtree(old)
@@ -85,8 +81,6 @@ def finished_folder(out: Path, marker: str, *, force: bool = False) -> Iterator[
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _umask() -> int:
-    """The process's file mode mask, which temporary files do not follow of themselves."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _sibling(path: Path) -> Path:
+    """A hidden name beside `path` that nothing has."""
+    return path.with_name(f".{path.name}.{uuid4().hex[:12]}")

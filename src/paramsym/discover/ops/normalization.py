@@ -34,6 +34,17 @@ def instance_norm(call: Call) -> Result:
     return call.outputs(_affine(call, _channel_shape(value)))
 
 
+@rule("_weight_norm", "_weight_norm_interface")
+def weight_norm(call: Call) -> Result:
+    """g · v/‖v‖ by rows: the scale of every row of v is erased, exactly."""
+    value, gain, dim = call["v"], call["g"], call["dim"]
+    ndim = len(value.shape)
+    rows = () if dim == -1 else (dim % ndim,)
+    _erase(call, value, tuple(a for a in range(ndim) if a not in rows), eps=None)
+    call.facts.isolate_all(gain)
+    return call.outputs(call.output(pad_left(gain.layers, ndim)))
+
+
 @rule("layer_norm", "native_layer_norm")
 def layer_norm(call: Call) -> Result:
     """A sample's scale is erased; the mean that is subtracted lets nothing mix."""
@@ -62,8 +73,8 @@ def group_norm(call: Call) -> Result:
     return call.outputs(_affine(call, _channel_shape(value)))
 
 
-def _erase(call: Call, value: Value, axes: tuple[int, ...]) -> None:
-    """The scale is constant along the normalised axes, and is lost there."""
+def _erase(call: Call, value: Value, axes: tuple[int, ...], *, eps: str | None = "eps") -> None:
+    """The scale is constant along the normalised axes, and is lost there, up to an ε if any."""
     if not value.layers:
         return
     layers = pad_left(value.layers, len(value.shape))
@@ -74,7 +85,8 @@ def _erase(call: Call, value: Value, axes: tuple[int, ...]) -> None:
     ]  # fmt: skip
     call.facts.balance(*layers, *first)
     call.facts.isolate_all(value)
-    call.facts.guard(call.index, "eps", value)
+    if eps is not None:
+        call.facts.guard(call.index, eps, value)
 
 
 def _channel_shape(value: Value) -> tuple[int, ...]:
