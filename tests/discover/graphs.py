@@ -84,6 +84,10 @@ def _norm(z: Tensor) -> Tensor:
     return z.norm(dim=-1, keepdim=True)
 
 
+def _window(z: Tensor) -> tuple[int, int]:
+    return min(2, z.shape[2]), min(2, z.shape[3])
+
+
 def _overwrite(x: Tensor, y: Tensor) -> Tensor:
     x = x.clone()
     x[:, :1] = y[:, :1]
@@ -200,8 +204,8 @@ VECTORS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 IMAGES: dict[str, Callable[[Tensor], Tensor]] = {
-    "max pool": lambda z: F.max_pool2d(z, 2, 1),
-    "average pool": lambda z: F.avg_pool2d(z, 2, 1),
+    "max pool": lambda z: F.max_pool2d(z, _window(z), 1),
+    "average pool": lambda z: F.avg_pool2d(z, _window(z), 1),
     "adaptive average": lambda z: F.adaptive_avg_pool2d(z, 2),
     "adaptive maximum": lambda z: F.adaptive_max_pool2d(z, 2),
     "global average": lambda z: F.adaptive_avg_pool2d(z, 1),
@@ -237,7 +241,7 @@ IMAGES: dict[str, Callable[[Tensor], Tensor]] = {
         (z.flatten(2) @ z.flatten(2).transpose(1, 2)) @ z.flatten(2)
     ).reshape(z.shape),
     "channels last and back": lambda z: z.permute(0, 2, 3, 1).relu().permute(0, 3, 1, 2),
-    "instance norm": lambda z: F.instance_norm(z, eps=1e-60),
+    "instance norm": lambda z: F.instance_norm(z, eps=1e-60) if z[0, 0].numel() > 1 else z,
     "group norm": lambda z: F.group_norm(z, 2 if z.shape[1] % 2 == 0 else 1, eps=1e-60),
     "dropped channels": lambda z: F.dropout2d(z, 0.4, training=True),
 }

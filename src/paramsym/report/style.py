@@ -68,6 +68,8 @@ _SETTINGS = {
     "svg.fonttype": "path",
     "svg.hashsalt": "paramsym",
     "pdf.fonttype": 42,
+    "figure.constrained_layout.w_pad": 0.06,
+    "figure.constrained_layout.h_pad": 0.06,
 }
 
 
