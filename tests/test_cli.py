@@ -221,7 +221,7 @@ def test_bugs_keep_their_traceback(folder: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_withdrawn_families_are_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A planted fault in the check: a tolerance that nothing can meet."""
-    check = sys.modules["paramsym.discover.verify"]
+    check = sys.modules["paramsym.discovery.verify"]
     monkeypatch.setattr(check, "_tolerance", lambda *_: -1.0)
     result = run("inspect", "mlp")
     assert result.exit_code == 1

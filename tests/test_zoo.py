@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from paramsym.discover import discover
+from paramsym.discovery import discover
 from paramsym.zoo import BUILTIN
 
 FOUND = {

@@ -1,20 +1,24 @@
 """Continuous symmetries of a neural network's parameter space."""
 
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
 
-from paramsym.discover import discover
-from paramsym.element import AlgebraElement, GroupElement
-from paramsym.family import Exactness, Family
-from paramsym.groups import (
-    Affine,
-    ComplexScaling,
-    GeneralLinear,
-    Orthogonal,
-    PositiveScaling,
-    Translation,
-)
-from paramsym.ports import Frame, Port, Slot, Source, Term
-from paramsym.symmetry import Barrier, Symmetry, Verification
+if TYPE_CHECKING:
+    from paramsym.discovery import discover
+    from paramsym.element import AlgebraElement, GroupElement
+    from paramsym.family import Exactness, Family
+    from paramsym.groups import (
+        Affine,
+        ComplexScaling,
+        GeneralLinear,
+        Orthogonal,
+        PositiveScaling,
+        Translation,
+    )
+    from paramsym.ports import Frame, Port
+    from paramsym.symmetry import Barrier, Symmetry, Verification
+    from paramsym.terms import Slot, Source, Term
 
 __all__ = [
     "Affine",
@@ -37,6 +41,33 @@ __all__ = [
     "Verification",
     "discover",
 ]
+
+_HOMES = {
+    "discovery": ("discover",),
+    "element": ("AlgebraElement", "GroupElement"),
+    "family": ("Exactness", "Family"),
+    "groups": (
+        "Affine", "ComplexScaling", "GeneralLinear", "Orthogonal", "PositiveScaling", "Translation",
+    ),
+    "ports": ("Frame", "Port"),
+    "symmetry": ("Barrier", "Symmetry", "Verification"),
+    "terms": ("Slot", "Source", "Term"),
+}  # fmt: skip
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name at first use, so that `paramsym --help` does not wait for torch."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
 
 try:
     __version__ = version("paramsym")

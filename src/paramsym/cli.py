@@ -168,7 +168,7 @@ def demo(
     from paramsym.demo import run
 
     console = Console(stderr=True)
-    with _user_errors(FileExistsError):
+    with _user_errors(ImportError, OSError, ValueError):
         page = run(out, seed=seed, quick=quick, console=console, force=force)
     print(page)
 
@@ -186,7 +186,7 @@ def _discover(
 ) -> tuple["LoadedModel", "Symmetry"]:
     from torch import nn
 
-    from paramsym.discover import discover
+    from paramsym.discovery import discover
     from paramsym.loading import load_model
 
     loaded = load_model(name, trust=trust, seed=seed)

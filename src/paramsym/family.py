@@ -16,7 +16,8 @@ from paramsym.groups import (
     Orthogonal,
     PositiveScaling,
 )
-from paramsym.ports import Port, Term
+from paramsym.ports import Port
+from paramsym.terms import Term
 
 
 @final

@@ -10,8 +10,9 @@ from torch import Tensor
 from paramsym.family import Exactness, Family
 from paramsym.groups import GROUPS, ComplexScaling, Group, Orthogonal
 from paramsym.parameters import Parameter
-from paramsym.ports import Frame, Port, Slot, Source, Term
+from paramsym.ports import Frame, Port
 from paramsym.symmetry import Barrier, Symmetry, Verification
+from paramsym.terms import Slot, Source, Term
 
 SCHEMA = "paramsym.symmetry/1"
 

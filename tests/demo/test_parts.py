@@ -8,7 +8,7 @@ from paramsym.data import digits
 from paramsym.demo.drift import OPTIMIZERS, Drift, count_steps, drift
 from paramsym.demo.moving import DISTANCE, distance, move, norm
 from paramsym.demo.training import stacked, train
-from paramsym.discover import discover
+from paramsym.discovery import discover
 from paramsym.nets import DigitsCNN
 from paramsym.symmetry import Symmetry
 

@@ -66,7 +66,12 @@ def without_eps(model: nn.Module) -> nn.Module:
 
 
 def as_function(model: nn.Module, args: Args) -> Function:
-    """All outputs as one vector, as a function of the parameters; the model stays as it is."""
+    """All outputs as one vector, as a function of the parameters; the model stays as it is.
+
+    `functional_call` leaves its own tensors in a module that is reached by two paths, so it gets a
+    copy.
+    """
+    model = copy.deepcopy(model)
     args = pytree.tree_map_only(
         Tensor, lambda x: x.double() if x.is_floating_point() else x, tuple(args)
     )

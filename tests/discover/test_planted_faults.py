@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 import paramsym as ps
-from paramsym.discover.ops import RULES
-from paramsym.discover.ops.elementwise import homogeneous, identity
-from paramsym.discover.ops.registry import Call, Result, Rule, rule
+from paramsym.discovery.ops import RULES
+from paramsym.discovery.ops.elementwise import homogeneous, identity
+from paramsym.discovery.ops.registry import Call, Result, Rule, rule
 from tests.discover.checking import Net, change, generic, groups
 
 

@@ -1,8 +1,10 @@
 """Soundness on random models: what discovery claims without checking must hold."""
 
+from contextlib import ExitStack
+
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import Phase, assume, given, settings
 from torch import Tensor, nn
 
 import paramsym as ps
@@ -16,6 +18,7 @@ from tests.discover.checking import (
     without_eps,
 )
 from tests.discover.graphs import graphs
+from tests.discover.test_planted_faults import linear, planted
 
 
 def sensitivity(run: Function, params: dict[str, Tensor]) -> float:
@@ -80,6 +83,21 @@ def test_vectors(drawn: tuple[nn.Module, Args]) -> None:
 @given(graphs(images=True))
 def test_images(drawn: tuple[nn.Module, Args]) -> None:
     check(*drawn)
+
+
+def test_the_graphs_find_wrong_rules() -> None:
+    """With rules that take activations for the identity, some random model changes."""
+
+    @settings(max_examples=300, phases=[Phase.generate])
+    @given(graphs())
+    def law(drawn: tuple[nn.Module, Args]) -> None:
+        check(*drawn)
+
+    with ExitStack() as faults:
+        for op in ("tanh", "sigmoid", "gelu", "silu", "softplus", "elu", "relu", "leaky_relu"):
+            faults.enter_context(planted(op, linear))
+        faults.enter_context(pytest.raises(AssertionError))
+        law()
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from paramsym.discover import discover
+from paramsym.discovery import discover
 from paramsym.groups import GeneralLinear
 from paramsym.nets import MLP
 from paramsym.report.page import ROWS_SHOWN, symmetry_page

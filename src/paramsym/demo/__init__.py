@@ -14,7 +14,7 @@ from paramsym.demo.moving import move
 from paramsym.demo.page import DATA, write
 from paramsym.demo.results import FULL, QUICK, Results
 from paramsym.demo.training import train
-from paramsym.discover import discover
+from paramsym.discovery import discover
 from paramsym.nets import DigitsCNN
 from paramsym.report.files import finished_folder, require_free
 

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from paramsym.discover.labels import FIXED, Labels
+from paramsym.discovery.labels import FIXED, Labels
 
 Row = dict[int, Fraction]
 Balances = Mapping[tuple[float, ...], list[Labels]]

@@ -3,6 +3,6 @@
 model → recording → walk (labels, facts) → scaling, mixing → families → verification
 """
 
-from paramsym.discover.discover import discover
+from paramsym.discovery.discover import discover
 
 __all__ = ["discover"]

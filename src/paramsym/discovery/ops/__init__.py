@@ -1,6 +1,6 @@
 """Op rules, one file an op family. Importing the package registers them all."""
 
-from paramsym.discover.ops import (
+from paramsym.discovery.ops import (
     convolution,
     elementwise,
     joining,
@@ -10,7 +10,7 @@ from paramsym.discover.ops import (
     reductions,
     views,
 )
-from paramsym.discover.ops.registry import LAYOUTS, READS_SQUARES, RULES, Call, rule
+from paramsym.discovery.ops.registry import LAYOUTS, READS_SQUARES, RULES, Call, rule
 
 __all__ = [
     "LAYOUTS",

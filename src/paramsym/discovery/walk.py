@@ -11,11 +11,11 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
-from paramsym.discover.facts import Facts, distinct_rows
-from paramsym.discover.labels import Labels, Layer, Value
-from paramsym.discover.ops import LAYOUTS, READS_SQUARES, RULES, Call
-from paramsym.discover.ops.registry import STOPS_GRADIENT, Result
-from paramsym.discover.recording import Record, Recording, Ref
+from paramsym.discovery.facts import Facts, distinct_rows
+from paramsym.discovery.labels import Labels, Layer, Value
+from paramsym.discovery.ops import LAYOUTS, READS_SQUARES, RULES, Call
+from paramsym.discovery.ops.registry import STOPS_GRADIENT, Result
+from paramsym.discovery.recording import Record, Recording, Ref
 
 
 @final

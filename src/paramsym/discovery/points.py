@@ -12,7 +12,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from paramsym.discover.recording import Recording, rejected, replay, widen
+from paramsym.discovery.recording import Recording, rejected, replay, widen
 
 VANISHING_EPS = 1e-60
 """Stands in for the limit ε → 0: far below rounding beside any variance, yet no division by 0."""

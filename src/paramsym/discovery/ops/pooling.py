@@ -1,7 +1,7 @@
 """Pooling and resampling over positions."""
 
-from paramsym.discover.labels import Layer
-from paramsym.discover.ops.registry import Call, Result, rule
+from paramsym.discovery.labels import Layer
+from paramsym.discovery.ops.registry import Call, Result, rule
 
 
 @rule(

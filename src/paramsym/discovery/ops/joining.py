@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from paramsym.discover.labels import FIXED, Layer, Value, compress, map_layers
-from paramsym.discover.ops.registry import Call, Result, rule
+from paramsym.discovery.labels import FIXED, Layer, Value, compress, map_layers
+from paramsym.discovery.ops.registry import Call, Result, rule
 
 
 @rule("cat", "concat", "concatenate")

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
-from paramsym.discover.facts import Facts
-from paramsym.discover.labels import Layer, Value
-from paramsym.discover.recording import Record
+from paramsym.discovery.facts import Facts
+from paramsym.discovery.labels import Layer, Value
+from paramsym.discovery.recording import Record
 
 NOT_UNDERSTOOD = "no rule for this op, or a use of it that the rule does not cover"
 STOPS_GRADIENT = "stops the gradient (detach or no_grad), so that laws of training end here"

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from paramsym.discover.labels import Layer, Value, merge, pad_left
-from paramsym.discover.ops.contraction import Operand, contract
-from paramsym.discover.ops.elementwise import add
-from paramsym.discover.ops.registry import Call, Result, rule
+from paramsym.discovery.labels import Layer, Value, merge, pad_left
+from paramsym.discovery.ops.contraction import Operand, contract
+from paramsym.discovery.ops.elementwise import add
+from paramsym.discovery.ops.registry import Call, Result, rule
 
 
 @rule("linear")

@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from paramsym.discover.labels import Layer, Value, pad_left
-from paramsym.discover.ops.contraction import Operand, contract
-from paramsym.discover.ops.registry import STOPS_GRADIENT, Call, Result, rule
+from paramsym.discovery.labels import Layer, Value, pad_left
+from paramsym.discovery.ops.contraction import Operand, contract
+from paramsym.discovery.ops.registry import STOPS_GRADIENT, Call, Result, rule
 
 EPS_LIMIT = 1e-3
 """Largest constant added to a norm that counts as its ε."""

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from paramsym.action import act, tangent
-from paramsym.discover.points import Point, near_point, random_point, without_eps
-from paramsym.discover.recording import Recording, replay
+from paramsym.discovery.points import Point, near_point, random_point, without_eps
+from paramsym.discovery.recording import Recording, replay
 from paramsym.family import Exactness, Family
 from paramsym.symmetry import Verification
 

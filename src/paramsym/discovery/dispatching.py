@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.hooks import RemovableHandle
 
-from paramsym.discover.recording import Record, Recording, Ref, live_records
+from paramsym.discovery.recording import Record, Recording, Ref, live_records
 from paramsym.parameters import parameters_of
 
 

@@ -9,9 +9,9 @@ from fractions import Fraction
 
 import numpy as np
 
-from paramsym.discover.balances import Classes, Elimination, Row, solve
-from paramsym.discover.facts import Facts, distinct_rows
-from paramsym.discover.labels import FIXED, Labels
+from paramsym.discovery.balances import Classes, Elimination, Row, solve
+from paramsym.discovery.facts import Facts, distinct_rows
+from paramsym.discovery.labels import FIXED, Labels
 
 
 def scalings(facts: Facts, mixed: Classes, linear: Labels) -> tuple[Classes, list[Row]]:

@@ -17,7 +17,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx.node import map_arg
 
-from paramsym.discover.recording import Record, Recording, Ref, live_records, op_name
+from paramsym.discovery.recording import Record, Recording, Ref, live_records, op_name
 from paramsym.parameters import Parameter, describe, parameters_of
 
 

@@ -11,9 +11,9 @@ from typing import final
 
 import numpy as np
 
-from paramsym.discover.balances import Classes, signed_classes
-from paramsym.discover.facts import Facts, count_entries
-from paramsym.discover.labels import FIXED, Labels, Value
+from paramsym.discovery.balances import Classes, signed_classes
+from paramsym.discovery.facts import Facts, count_entries
+from paramsym.discovery.labels import FIXED, Labels, Value
 
 
 @final

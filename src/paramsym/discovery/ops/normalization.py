@@ -3,9 +3,9 @@
 import numpy as np
 from torch import Tensor
 
-from paramsym.discover.labels import Layer, Value, pad_left
-from paramsym.discover.ops.elementwise import add
-from paramsym.discover.ops.registry import Call, Result, rule
+from paramsym.discovery.labels import Layer, Value, pad_left
+from paramsym.discovery.ops.elementwise import add
+from paramsym.discovery.ops.registry import Call, Result, rule
 
 
 @rule("_native_batch_norm_legit_functional", "_native_batch_norm_legit", "native_batch_norm",

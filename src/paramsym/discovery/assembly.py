@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from scipy.sparse import coo_array
 
-from paramsym.discover.balances import Classes, Row
-from paramsym.discover.labels import FIXED, Labels, Value
-from paramsym.discover.mixing import Mixing
+from paramsym.discovery.balances import Classes, Row
+from paramsym.discovery.labels import FIXED, Labels, Value
+from paramsym.discovery.mixing import Mixing
 from paramsym.family import EXACT, Exactness, Family
 from paramsym.groups import GeneralLinear, Group, Orthogonal, PositiveScaling
 from paramsym.ports import Port

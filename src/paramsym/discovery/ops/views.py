@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from paramsym.discover.labels import Layer, Value, compress, full_labels, map_layers
-from paramsym.discover.ops.registry import Call, Result, rule
+from paramsym.discovery.labels import Layer, Value, compress, full_labels, map_layers
+from paramsym.discovery.ops.registry import Call, Result, rule
 
 
 @rule(

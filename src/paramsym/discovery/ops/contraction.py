@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-from paramsym.discover.facts import Facts
-from paramsym.discover.labels import Layer, first_along, merge
+from paramsym.discovery.facts import Facts
+from paramsym.discovery.labels import Layer, first_along, merge
 
 
 @final

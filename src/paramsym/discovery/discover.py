@@ -9,17 +9,17 @@ import torch.utils._pytree as pytree
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from paramsym.discover.assembly import distinct_names, mixing_families, scaling_families
-from paramsym.discover.dispatching import record_run
-from paramsym.discover.exporting import export, from_program, taken_apart
-from paramsym.discover.facts import Facts
-from paramsym.discover.labels import FIXED
-from paramsym.discover.mixing import mixing
-from paramsym.discover.ops import RULES
-from paramsym.discover.recording import Recording, rejected
-from paramsym.discover.scaling import scalings
-from paramsym.discover.verify import verify
-from paramsym.discover.walk import walk
+from paramsym.discovery.assembly import distinct_names, mixing_families, scaling_families
+from paramsym.discovery.dispatching import record_run
+from paramsym.discovery.exporting import export, from_program, taken_apart
+from paramsym.discovery.facts import Facts
+from paramsym.discovery.labels import FIXED
+from paramsym.discovery.mixing import mixing
+from paramsym.discovery.ops import RULES
+from paramsym.discovery.recording import Recording, rejected
+from paramsym.discovery.scaling import scalings
+from paramsym.discovery.verify import verify
+from paramsym.discovery.walk import walk
 from paramsym.symmetry import Barrier, Symmetry
 
 

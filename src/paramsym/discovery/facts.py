@@ -9,7 +9,7 @@ from typing import final
 
 import numpy as np
 
-from paramsym.discover.labels import FIXED, Labels, Layer, Value, first_along, varying
+from paramsym.discovery.labels import FIXED, Labels, Layer, Value, first_along, varying
 
 
 @final

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from paramsym.discover.labels import Layer, Value, first_along, pad_left
-from paramsym.discover.ops.registry import Call, Result, rule
+from paramsym.discovery.labels import Layer, Value, first_along, pad_left
+from paramsym.discovery.ops.registry import Call, Result, rule
 
 
 @rule("sum", "mean", reads_squares=True)

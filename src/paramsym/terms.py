@@ -1,0 +1,150 @@
+"""Terms: what a translation of a hidden space adds to parameters.
+
+A term is plain data, one contraction; `action` gives it its meaning.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import final
+
+import torch
+from torch import Tensor
+
+
+@final
+@dataclass(frozen=True)
+class Slot:
+    """A rectangular block of a parameter.
+
+    Attributes:
+        parameter: Canonical name.
+        block: For every axis `(start, stop)`, or `None` for the whole axis; `()` for the whole.
+    """
+
+    parameter: str
+    block: tuple[tuple[int, int] | None, ...] = ()
+
+    def read(self, params: Mapping[str, Tensor]) -> Tensor:
+        tensor = params[self.parameter]
+        return tensor[tuple(slice(*b) if b else slice(None) for b in self.block)]
+
+    def add(self, tensor: Tensor, change: Tensor) -> Tensor:
+        """`tensor` plus `change` in the block; a new tensor."""
+        padding: list[int] = []
+        for size, b in zip(tensor.shape, self._bounds(tensor.shape), strict=True):
+            padding = [b[0], size - b[1], *padding]
+        return (
+            tensor + torch.nn.functional.pad(change, padding) if any(padding) else tensor + change
+        )
+
+    def within(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of the block in a parameter of this shape.
+
+        Raises:
+            ValueError: If the block is not inside.
+        """
+        bounds = self._bounds(shape) if len(self.block) in (0, len(shape)) else []
+        inside = all(0 <= a <= b <= size for (a, b), size in zip(bounds, shape, strict=False))
+        if len(bounds) != len(shape) or not inside:
+            raise ValueError(
+                f"block {self.block} is not inside {self.parameter!r} of shape {shape}."
+            )
+        return tuple(stop - start for start, stop in bounds)
+
+    def _bounds(self, shape: tuple[int, ...]) -> list[tuple[int, int]]:
+        block = self.block or (None,) * len(shape)
+        return [b or (0, size) for b, size in zip(block, shape, strict=True)]
+
+
+@final
+@dataclass(frozen=True)
+class Source:
+    """A parameter that a term reads: (entry + offset)^power, power 1 or −1."""
+
+    slot: Slot
+    power: int = 1
+    offset: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.power not in (1, -1):
+            raise ValueError(
+                f"the source {self.slot.parameter!r} must have power 1 or -1; got {self.power}."
+            )
+
+    def read(self, params: Mapping[str, Tensor]) -> Tensor:
+        value = self.slot.read(params)
+        value = value + self.offset if self.offset else value
+        return value if self.power == 1 else value.reciprocal()
+
+
+@final
+@dataclass(frozen=True)
+class Term:
+    """`target += coefficient · contraction(translation, sources)`.
+
+    Attributes:
+        target: What is shifted.
+        equation: As for `einsum`; the first operand is the translation, of the group's shape, the
+            others are the sources. Letters of the result that no operand has are broadcast:
+            `"i->oi"` adds the translation to every row.
+        sources: Parameters that the contraction reads, at the moment the term runs.
+        coefficient: A number.
+    """
+
+    target: Slot
+    equation: str
+    sources: tuple[Source, ...] = ()
+    coefficient: float = 1.0
+
+    @cached_property
+    def _letters(self) -> tuple[list[str], str]:
+        inputs, output = self.equation.split("->")
+        return inputs.split(","), output
+
+    def require_shapes(
+        self, translation: tuple[int, ...], shapes: Mapping[str, tuple[int, ...]]
+    ) -> None:
+        """Raise unless the equation fits the translation, the sources and the target.
+
+        Raises:
+            ValueError: If operands, letters, blocks or sizes differ.
+        """
+        where = f"the term {self.equation!r} on {self.target.parameter!r}"
+        inputs, output = self._letters
+        if len(inputs) != 1 + len(self.sources):
+            raise ValueError(
+                f"{where} must name the translation and {len(self.sources)} sources; "
+                f"got {len(inputs)} operands."
+            )
+        operands = [translation, *(s.slot.within(shapes[s.slot.parameter]) for s in self.sources)]
+        target = self.target.within(shapes[self.target.parameter])
+        sizes: dict[str, int] = {}
+        for letters, shape in zip([*inputs, output], [*operands, target], strict=True):
+            fits = len(letters) == len(shape) and all(
+                sizes.setdefault(x, size) == size for x, size in zip(letters, shape, strict=True)
+            )
+            if not fits:
+                raise ValueError(f"{where}: {letters!r} does not fit shape {shape} there.")
+
+    def change(self, translation: Tensor, params: Mapping[str, Tensor]) -> Tensor:
+        """What the term adds to its block of the target."""
+        inputs, output = self._letters
+        given = "".join(inputs)
+        kept = "".join(letter for letter in output if letter in given)
+        target = params[self.target.parameter]
+        sources = [source.read(params).to(target) for source in self.sources]
+        value = torch.einsum(f"{','.join(inputs)}->{kept}", translation.to(target), *sources)
+        spread = value[tuple(slice(None) if x in given else None for x in output)]
+        return (self.coefficient * spread).expand(self.target.within(target.shape))
+
+    def adjoint(self, covector: Tensor, params: Mapping[str, Tensor]) -> Tensor:
+        """The translation's share of ⟨covector, change⟩, shaped like the translation."""
+        inputs, output = self._letters
+        sources = [source.read(params).to(covector) for source in self.sources]
+        given = "".join([output, *inputs[1:]])
+        kept = "".join(letter for letter in inputs[0] if letter in given)
+        equation = f"{','.join([output, *inputs[1:]])}->{kept}"
+        value = self.coefficient * torch.einsum(equation, covector, *sources)
+        # A letter of the translation that the term sums over: every entry has the same share.
+        return value[tuple(slice(None) if x in given else None for x in inputs[0])]
