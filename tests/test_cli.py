@@ -176,7 +176,7 @@ def test_no_verify_says_so(folder: Path) -> None:
         (["mlpp"], "there is no model 'mlpp'. Did you mean 'mlp'?"),
         (["nowhere.pt2"], "'nowhere.pt2' does not exist"),
         (["users_nets:deeep"], "has no 'deeep'. Did you mean 'deep'?"),
-        (["users_nets:rejected"], "the model rejects these inputs ((2, 5))"),
+        (["users_nets:rejected"], "the model rejects these inputs ((2, 5) float32)"),
         (["users_nets:not_finite"], "parameters that are not finite"),
         (["users_nets:no_parameters"], "has no parameters"),
         (["mlp", "--out", "users_nets.py"], "users_nets.py exists."),
