@@ -14,8 +14,9 @@ import typer
 from rich.cells import cell_len
 from typer.testing import CliRunner, Result
 
-from paramsym import Symmetry, discover
+from paramsym import discover
 from paramsym.cli import app
+from paramsym.storage import from_dict
 from paramsym.zoo import BUILTIN, mlp
 
 MODELS = """
@@ -115,7 +116,7 @@ def test_json_is_the_symmetry_and_its_circumstances(folder: Path) -> None:
     result = run("inspect", "cnn", "--json", "--seed", "3")
     assert result.exit_code == 0, result.output
     data = json.loads(result.stdout)
-    assert Symmetry.from_dict(data) == discover(*BUILTIN["cnn"]())
+    assert from_dict(data) == discover(*BUILTIN["cnn"]())
     assert data["model"] == "cnn"
     assert data["seed"] == 3
     assert data["totals"] == {

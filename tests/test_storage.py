@@ -4,6 +4,7 @@ That every registered symmetry survives the round trip is one of the laws (tests
 """
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import torch
 import paramsym as ps
 from paramsym import storage
 from paramsym.parameters import Parameter
+from paramsym.storage import from_dict, to_dict
 from tests.blocks.gpt2_families import gpt2_subject
 from tests.laws.networks import dense
 
@@ -36,11 +38,11 @@ def full() -> ps.Symmetry:
 
 
 def saved() -> dict[str, Any]:
-    return json.loads(json.dumps(full().to_dict()))
+    return json.loads(json.dumps(to_dict(full())))
 
 
 def test_every_field_survives() -> None:
-    again = ps.Symmetry.from_dict(saved())
+    again = from_dict(saved())
     assert again == full()
     assert again.verification == full().verification
 
@@ -50,7 +52,7 @@ def test_indices_are_ranges() -> None:
     runs = storage._to_ranges(index)
     assert runs == [[0, 3, 1], [10, 3, 2], [7, 2, -4]]
     assert torch.equal(storage._from_ranges(runs, [1, 8]), index)
-    wide = dense("relu", (2, 4000, 2)).symmetry.to_dict()
+    wide = to_dict(dense("relu", (2, 4000, 2)).symmetry)
     assert len(json.dumps(wide)) < 3000, "4000 rows in order are one run"
 
 
@@ -65,7 +67,7 @@ def test_indices_are_ranges() -> None:
 )
 def test_other_data_are_refused(data: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        ps.Symmetry.from_dict(data)
+        from_dict(data)
 
 
 @pytest.mark.parametrize("field", ["families", "parameters", "barriers", "unused", "mode"])
@@ -73,23 +75,40 @@ def test_a_missing_field_is_named(field: str) -> None:
     data = saved()
     del data[field]
     with pytest.raises(ValueError, match=rf"not a complete saved symmetry.*{field}"):
-        ps.Symmetry.from_dict(data)
+        from_dict(data)
 
 
 def test_an_unknown_group_is_refused() -> None:
     data = saved()
     data["families"][0]["group"]["kind"] = "Monster"
     with pytest.raises(ValueError, match="Monster"):
-        ps.Symmetry.from_dict(data)
+        from_dict(data)
 
 
 def test_a_contradiction_is_refused() -> None:
     data = saved()
     data["families"][0]["ports"][0]["index"] = [[0, 4, 2]]
     with pytest.raises(ValueError, match=r"'fc0\.weight' must index rows 0 to 3"):
-        ps.Symmetry.from_dict(data)
+        from_dict(data)
 
 
 def test_a_group_from_outside_cannot_be_saved() -> None:
     with pytest.raises(ValueError, match=r"own groups can be saved; got HyperplaneFixing.*select"):
-        gpt2_subject(layers=1, tied=False).symmetry.to_dict()
+        to_dict(gpt2_subject(layers=1, tied=False).symmetry)
+
+
+def test_a_file_and_back(tmp_path: Path) -> None:
+    path = ps.save(full(), tmp_path / "net.symmetry.json")
+    assert ps.load(path) == full()
+    with pytest.raises(FileExistsError, match=r"net\.symmetry\.json exists"):
+        ps.save(full(), path)
+    assert ps.save(full(), str(path), force=True) == path
+    assert [p.name for p in tmp_path.iterdir()] == ["net.symmetry.json"]
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="absent"):
+        ps.load(tmp_path / "absent.json")
+    (tmp_path / "text.json").write_text("T₊(3)")
+    with pytest.raises(ValueError, match=r"text.json is not JSON.*`save`"):
+        ps.load(tmp_path / "text.json")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         Translation,
     )
     from paramsym.ports import Frame, Port
+    from paramsym.storage import load, save
     from paramsym.symmetry import Barrier, Symmetry, Verification
     from paramsym.terms import Slot, Source, Term
 
@@ -40,6 +41,8 @@ __all__ = [
     "Translation",
     "Verification",
     "discover",
+    "load",
+    "save",
 ]
 
 _HOMES = {
@@ -50,6 +53,7 @@ _HOMES = {
         "Affine", "ComplexScaling", "GeneralLinear", "Orthogonal", "PositiveScaling", "Translation",
     ),
     "ports": ("Frame", "Port"),
+    "storage": ("load", "save"),
     "symmetry": ("Barrier", "Symmetry", "Verification"),
     "terms": ("Slot", "Source", "Term"),
 }  # fmt: skip

@@ -202,8 +202,10 @@ def _discover(
 
 
 def _as_json(symmetry: "Symmetry", title: str, seed: int) -> dict[str, Any]:
+    from paramsym.storage import to_dict
+
     return {
-        **symmetry.to_dict(),
+        **to_dict(symmetry),
         "model": title,
         "totals": {
             "parameters": sum(p.numel for p in symmetry.parameters),

@@ -1,13 +1,16 @@
 """Symmetries as JSON: a schema with versions, indices as ranges."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from paramsym.family import Exactness, Family
+from paramsym.files import write_text
 from paramsym.groups import GROUPS, ComplexScaling, Group, Orthogonal
 from paramsym.parameters import Parameter
 from paramsym.ports import Frame, Port
@@ -15,6 +18,42 @@ from paramsym.symmetry import Barrier, Symmetry, Verification
 from paramsym.terms import Slot, Source, Term
 
 SCHEMA = "paramsym.symmetry/1"
+
+
+def save(symmetry: Symmetry, path: str | Path, *, force: bool = False) -> Path:
+    """Write a symmetry to a JSON file, beside a checkpoint as a rule.
+
+    The names and shapes of the parameters are in it, and every function of the symmetry checks the
+    parameters that it is given against them.
+
+    Args:
+        symmetry: What to write.
+        path: The file.
+        force: Replace the file if it exists.
+
+    Returns:
+        The path.
+
+    Raises:
+        FileExistsError: If the file exists and `force` is not set.
+        ValueError: If a family's group is not one of paramsym's own.
+    """
+    return write_text(Path(path), json.dumps(to_dict(symmetry), indent=1), force=force)
+
+
+def load(path: str | Path) -> Symmetry:
+    """Read a symmetry that `save` wrote, or `paramsym inspect --json` printed.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a symmetry of a schema that this version reads.
+    """
+    text = Path(path).read_text(encoding="utf-8")
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}. Pass a file written by `save`.") from error
+    return from_dict(data)
 
 
 def to_dict(symmetry: Symmetry) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """A symmetry as a table for a terminal: families, totals, what was not analysed."""
 
+from __future__ import annotations
+
 import io
 import itertools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import final
+from typing import TYPE_CHECKING, final
 
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
@@ -15,7 +17,9 @@ from rich.text import Text
 
 from paramsym.abbreviation import common_name, shorten
 from paramsym.family import Family
-from paramsym.symmetry import Barrier, Symmetry
+
+if TYPE_CHECKING:
+    from paramsym.symmetry import Barrier, Symmetry
 
 LIMIT = 20
 """Rows of families that a summary shows before it groups and then cuts them."""

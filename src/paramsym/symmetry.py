@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, final
+from typing import final
 
 import torch
 from torch import Tensor, nn
@@ -348,25 +348,6 @@ class Symmetry:
         self._check(params)
         check_params(velocity, self.parameters, argument="velocity")
         return conserved.angular_momentum(self._free, params, velocity)
-
-    # -- files -----------------------------------------------------------------------------------
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON-ready data; `from_dict` reads it back."""
-        from paramsym.storage import to_dict
-
-        return to_dict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Symmetry":
-        """The symmetry that `to_dict` described.
-
-        Raises:
-            ValueError: If the data are not of a schema that this version reads.
-        """
-        from paramsym.storage import from_dict
-
-        return from_dict(data)
 
     # -- checks ----------------------------------------------------------------------------------
 

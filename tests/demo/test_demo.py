@@ -12,7 +12,7 @@ from rich.console import Console
 
 import paramsym.demo as demo
 from paramsym.nets import DigitsCNN
-from paramsym.symmetry import Symmetry
+from paramsym.storage import from_dict
 from tests.report.pages import Page, require_self_contained
 
 CONSOLE = Console(file=io.StringIO(), width=100)
@@ -84,7 +84,7 @@ def test_drift_is_proportional_to_the_rate_for_gradient_descent_alone(
 
 def test_the_symmetry_and_the_run_are_recorded(data: dict[str, Any]) -> None:
     assert data["totals"] == {"parameters": 3682, "group_dim": 120, "dim": 120, "laws": 92}
-    symmetry = Symmetry.from_dict(data["symmetry"])
+    symmetry = from_dict(data["symmetry"])
     assert symmetry.dim == 120
     assert data["seed"] == 0
     assert data["versions"]["torch"] == torch.__version__
@@ -93,7 +93,7 @@ def test_the_symmetry_and_the_run_are_recorded(data: dict[str, Any]) -> None:
 
 
 def test_the_recorded_element_moves_any_such_network(data: dict[str, Any]) -> None:
-    symmetry = Symmetry.from_dict(data["symmetry"])
+    symmetry = from_dict(data["symmetry"])
     g = {k: torch.tensor(v, dtype=torch.float64) for k, v in data["move"]["element"].items()}
     model = DigitsCNN(dtype=torch.float64, generator=torch.Generator().manual_seed(7))
     params = {k: p.detach() for k, p in model.named_parameters()}

@@ -118,7 +118,7 @@ class Hurried(Matrices):
 
 
 class Faulty:
-    """A symmetry of which some methods or properties are replaced; the rest is delegated.
+    """A symmetry of which some methods, or its families, are replaced; the rest is delegated.
 
     Replacements are called with the sound symmetry first.
     """
@@ -128,7 +128,8 @@ class Faulty:
 
     def __getattr__(self, name: str) -> Any:
         if name in self._replaced:
-            return partial(self._replaced[name], self._sound)
+            replaced = self._replaced[name]
+            return replaced(self._sound) if name == "families" else partial(replaced, self._sound)
         return getattr(self._sound, name)
 
     def __iter__(self) -> Iterator[ps.Family]:
@@ -220,10 +221,6 @@ def inconsistent(sound: ps.Symmetry, g: ps.GroupElement, params: Params) -> dict
     return {k: cast("Tensor", _Inconsistent.apply(p)) for k, p in sound.act(g, params).items()}
 
 
-def forgetful(sound: ps.Symmetry) -> dict[str, Any]:
-    """`to_dict` that saves every port with degree 1."""
-    data = sound.to_dict()
-    ports = (port for family in data["families"] for port in family["ports"])
-    for port in ports:
-        port["degree"] = 1.0
-    return data
+def forgetful(sound: ps.Symmetry) -> tuple[ps.Family, ...]:
+    """`families`, of which every port has degree 1."""
+    return tuple(with_degree(family, 1.0) for family in sound.families)

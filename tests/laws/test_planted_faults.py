@@ -116,7 +116,7 @@ FAULTS: list[tuple[str, str, Callable[[], Subject]]] = [
     (
         "json_round_trip",
         "degrees lost",
-        lambda: engine("dense cube", select=lambda sound, *names: _forgetful(sound)),
+        lambda: engine("dense cube", families=faults.forgetful),
     ),
 ]
 
@@ -143,10 +143,6 @@ def _one_head(family: ps.Family, size: int) -> ps.Family:
 
 def _as_if_linear(sound: ps.Symmetry, g: ps.GroupElement, params: Params) -> dict[str, Tensor]:
     return sound.of([faults.with_degree(f, 1.0) for f in sound], params).act(g, params)
-
-
-def _forgetful(sound: ps.Symmetry) -> faults.Faulty:
-    return faults.Faulty(sound, to_dict=faults.forgetful)
 
 
 @pytest.mark.parametrize(

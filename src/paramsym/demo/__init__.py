@@ -15,8 +15,8 @@ from paramsym.demo.page import DATA, write
 from paramsym.demo.results import FULL, QUICK, Results
 from paramsym.demo.training import train
 from paramsym.discovery import discover
+from paramsym.files import finished_folder, require_free
 from paramsym.nets import DigitsCNN
-from paramsym.report.files import finished_folder, require_free
 
 __all__ = ["run"]
 

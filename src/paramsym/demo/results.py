@@ -13,6 +13,7 @@ from paramsym.demo.drift import Drift
 from paramsym.demo.moving import Move, Path
 from paramsym.demo.training import Training
 from paramsym.report.page import totals_of
+from paramsym.storage import to_dict
 from paramsym.symmetry import Symmetry
 
 CURVE_POINTS = 100
@@ -120,7 +121,7 @@ def as_json(results: Results) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "totals": vars(totals),
         "claims": [{**vars(claim), "holds": claim.holds} for claim in claims(results)],
-        "symmetry": results.symmetry.to_dict(),
+        "symmetry": to_dict(results.symmetry),
         "move": {
             "distance": move.distance,
             "condition": move.g.condition(),

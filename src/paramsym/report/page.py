@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import final
 
 import paramsym
+from paramsym.files import write_text
 from paramsym.report.drawing import draw
-from paramsym.report.files import write_text
 from paramsym.report.html import render
 from paramsym.summary import laws_of
 from paramsym.symmetry import Symmetry

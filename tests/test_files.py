@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from paramsym.report.files import finished_folder, require_free, write_text
+from paramsym.files import finished_folder, require_free, write_text
 
 
 def test_a_file_is_written(tmp_path: Path) -> None:
