@@ -66,7 +66,10 @@ def to_dict(symmetry: Symmetry) -> dict[str, Any]:
         "schema": SCHEMA,
         "mode": symmetry.mode,
         "mode_dependent": symmetry.mode_dependent,
-        "families": [_family_to_dict(family) for family in symmetry.families],
+        "families": [
+            {**_family_to_dict(family), "laws": symmetry.laws_of(family)}
+            for family in symmetry.families
+        ],
         "parameters": [asdict(p) for p in symmetry.parameters],
         "barriers": [asdict(b) for b in symmetry.barriers],
         "unused": list(symmetry.unused),
@@ -116,7 +119,6 @@ def _family_to_dict(family: Family) -> dict[str, Any]:
         "name": family.name,
         "group": _group_to_dict(family.group),
         "dim": family.dim,
-        "laws": family.law_dim,
         "exactness": asdict(family.exactness),
         "verified": family.verified,
         "ports": [_port_to_dict(port) for port in family.ports],

@@ -59,12 +59,6 @@ def print_summary(
     _print_check(symmetry, console)
 
 
-def laws_of(symmetry: Symmetry, family: Family) -> int:
-    """Number of conserved quantities of a family; none where it moves a frozen parameter."""
-    frozen = {p.name for p in symmetry.parameters if not p.trainable}
-    return 0 if family.moves & frozen else family.law_dim
-
-
 # -- families ------------------------------------------------------------------------------------
 
 
@@ -90,7 +84,7 @@ def _rows(symmetry: Symmetry) -> list[_Row]:
             1,
             family.group.dim,
             family.dim,
-            laws_of(symmetry, family),
+            symmetry.laws_of(family),
             _holds(family),
         )
         for family in symmetry.families

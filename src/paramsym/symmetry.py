@@ -166,13 +166,17 @@ class Symmetry:
         """Number of independent conserved quantities at generic parameters, counted as `dim` is."""
         return generic_dim(self._lawful, {p.name: p.shape for p in self.parameters}, laws=True)
 
-    @property
+    def laws_of(self, family: Family) -> int:
+        """Number of conserved quantities of one family; none where it moves a frozen parameter."""
+        return family.law_dim if family in self._lawful else 0
+
+    @cached_property
     def _free(self) -> list[Family]:
         """Families that gradient flow is free to follow: nothing that they move is frozen."""
         frozen = {p.name for p in self.parameters if not p.trainable}
         return [family for family in self.families if not family.moves & frozen]
 
-    @property
+    @cached_property
     def _lawful(self) -> list[Family]:
         """Families with a law."""
         return [family for family in self._free if family.has_law]

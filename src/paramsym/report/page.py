@@ -8,7 +8,6 @@ import paramsym
 from paramsym.files import write_text
 from paramsym.report.drawing import draw
 from paramsym.report.html import render
-from paramsym.summary import laws_of
 from paramsym.symmetry import Symmetry
 
 ROWS_SHOWN = 20
@@ -91,7 +90,7 @@ def rows_of(symmetry: Symmetry) -> list[Row]:
             str(family.group),
             family.group.dim,
             family.dim,
-            laws_of(symmetry, family),
+            symmetry.laws_of(family),
             str(family.exactness),
             family.verified,
         )
