@@ -58,7 +58,7 @@ def gradient_descent_step(
     """Q after one step of gradient descent, exactly: (1−ηλ)² Q + η² ⟨g, M g⟩.
 
     Holds for any loss that the family leaves unchanged, minibatches included, because the term
-    linear in η is ⟨g, M·θ⟩ = 0 (docs/derivations.md). Weight decay is the coupled kind, λθ added
+    linear in η is ⟨g, M·θ⟩ = 0 (docs/derivations.md §7). Weight decay is the coupled kind, λθ added
     to the gradient. Translations have a linear Q, which no gradient moves: (1−ηλ) Q.
 
     Args:

@@ -129,7 +129,7 @@ class Family:
         """Dimension of the family's own orbit at generic parameters, in closed form.
 
         GL: h² − (h−a)₊(h−b)₊ for writers of total width a and readers b; O(h): C(h,2) − C((h−a−b)₊,
-        2); scalings h (docs/derivations.md, corrected from Theorem 3.3 and Corollary C.4).
+        2); scalings h (docs/derivations.md §4, corrected from Theorem 3.3 and Corollary C.4).
         """
         group, writers, readers = self.group, self._width(dual=False), self._width(dual=True)
         if isinstance(group, GeneralLinear):
@@ -148,7 +148,7 @@ class Family:
     def law_dim(self) -> int:
         """Number of independent conserved quantities at generic parameters.
 
-        GL: Tri(h) − Tri((h−a−b)₊) (docs/derivations.md, corrected from footnote 8).
+        GL: Tri(h) − Tri((h−a−b)₊) (docs/derivations.md §5, corrected from Section 5 of the paper).
         """
         if not self.has_law:
             return 0

@@ -73,7 +73,7 @@ def generic_dim(
 
     Scalings are independent of one another and of the matrices (discovery removes those that a
     matrix family contains). Matrix families that share a parameter are coupled: their stabilizers
-    can be smaller than apart (docs/derivations.md), so their joint rank is computed at random
+    can be smaller than apart (docs/derivations.md §6), so their joint rank is computed at random
     parameters, or bounded by the sum of the closed forms where that is too large.
     """
 

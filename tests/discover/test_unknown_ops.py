@@ -53,7 +53,7 @@ UNKNOWN: list[tuple[str, Callable[[Tensor], Tensor], int, set[str]]] = [
     ("argsort", lambda z: z.argsort(-1).double(), 4, {"argsort", "sort"}),
     ("topk", lambda z: z.topk(2, -1).values, 2, {"topk"}),
     ("median", lambda z: z.median(-1, keepdim=True).values, 1, {"median"}),
-    ("cumsum", lambda z: z.cumsum(-1), 4, {"cumsum"}),
+    ("cumprod", lambda z: z.cumprod(-1), 4, {"cumprod"}),
     ("cumprod", lambda z: z.cumprod(-1), 4, {"cumprod"}),
     ("prod", lambda z: z.prod(-1, keepdim=True), 1, {"prod"}),
     (

@@ -88,7 +88,15 @@ def _sort(balances: Balances) -> tuple[Labels, Labels, Labels, list[Row]]:
         elif len(exponents) == 1:
             zero.append(rows[rows != FIXED])
         else:
-            general += _rows_of(exponents, rows)
+            for row in _rows_of(exponents, rows):
+                sizes = set(map(abs, row.values()))
+                if len(row) == 1:
+                    zero.append(np.array(list(row)))
+                elif len(row) == 2 and len(sizes) == 1:
+                    alike = sum(row.values()) == 0
+                    (same if alike else opposite).append(np.array([list(row)]))
+                else:
+                    general.append(row)
     return np.concatenate(zero), np.concatenate(same), np.concatenate(opposite), general
 
 

@@ -45,16 +45,18 @@ class Value:
         layers: How it transforms; none for data and constants, which do not.
         constant: Its entries, where they depend on no parameter and no input.
         parameter: The parameter that it is a view of.
-        square: The layer whose square it is, until a sum consumes it.
+        is_square: Whether it is a square, whose entries may mix if a sum consumes it.
         is_norm: Whether it is a norm or a mean of squares, which an ε may guard.
+        extent: Its shape, with 1 along axes that an expansion has made; its shape when absent.
     """
 
     shape: tuple[int, ...]
     layers: tuple[Layer, ...] = ()
     constant: Tensor | None = None
     parameter: str | None = None
-    square: Layer | None = None
+    is_square: bool = False
     is_norm: bool = False
+    extent: tuple[int, ...] | None = None
 
     @property
     def is_zero(self) -> bool:
@@ -68,7 +70,7 @@ class Value:
         """Its shape, with 1 along axes where it is known not to vary."""
         constant = self.constant
         if constant is None or constant.device.type == "meta" or constant.numel() == 0:
-            return list(self.shape)
+            return list(self.extent or self.shape)
         return [
             1 if bool((constant == constant.narrow(a, 0, 1)).all()) else size
             for a, size in enumerate(self.shape)

@@ -5,6 +5,7 @@ Everything runs in float64 at generic parameters and inputs (`points`).
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -118,6 +119,8 @@ def _derivative(
 ) -> float | None:
     """Relative derivative of the outputs along a generator of size 1; `None` where an op of the
     model has no forward derivative."""
+    if any(_is_custom(record.target) for record in point.recording.records):
+        return None
     parts = [(f, f.group.sample_algebra(generator=generator)) for f in families]
     field = tangent(parts, point.params)
     real = {k: p for k, p in point.params.items() if p.is_floating_point()}
@@ -133,6 +136,11 @@ def _derivative(
     sizes = [_relative(d, b) for d, b in zip(changes, point.outputs, strict=True)]
     # Where an activation has no derivative (√ at 0) there is nothing to measure.
     return max(sizes, default=0.0) if all(math.isfinite(size) for size in sizes) else None
+
+
+def _is_custom(target: Any) -> bool:
+    """Whether an op is not torch's own: torch drops tangents at such ops without an error."""
+    return getattr(target, "namespace", "aten") not in ("aten", "prims", "prim")
 
 
 def _relative(change: Tensor, reference: Tensor) -> float:

@@ -128,10 +128,11 @@ def _without_underscore(op: str) -> str:
 
 def _settled(value: Value, facts: Facts) -> Value:
     """A pending square that something other than a sum reads: its entries do not mix."""
-    if value.square is None:
+    if not value.is_square:
         return value
-    facts.isolate(value.square.labels)
-    return replace(value, square=None)
+    for layer in value.layers:
+        facts.isolate(layer.labels)
+    return replace(value, is_square=False)
 
 
 def _unlabelled(

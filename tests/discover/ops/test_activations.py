@@ -145,6 +145,12 @@ RADIAL = [
 
 OTHER = [
     Case(
+        "gated linear unit: the gated half scales",
+        lambda: Net(lambda n, x: n.b(F.glu(n.a(x))), a=nn.Linear(5, 8), b=nn.Linear(4, 3)),
+        ((80, 5),),
+        {"T₊(4)": 1},
+    ),
+    Case(
         "randomised leaky relu in evaluation",
         lambda: nn.Sequential(nn.Linear(3, 4), nn.RReLU(), nn.Linear(4, 4)),
         ((60, 3),),

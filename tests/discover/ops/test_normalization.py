@@ -221,3 +221,24 @@ def test_statistics_used_beside_the_norm_are_outputs_of_it() -> None:
     model = Net(run, a=nn.Linear(4, 3, bias=False), norm=nn.BatchNorm1d(3), b=nn.Linear(3, 3))
     symmetry = ps.discover(model, (torch.randn(20, 4),))
     assert all("a.weight" not in family.moves for family in symmetry)
+
+
+@pytest.mark.parametrize("dim", [0, 1, None])
+def test_weight_norm_of_torch(dim: int | None) -> None:
+    """Scales of v are erased slice by slice; g scales with the neurons, each or all of them."""
+    layer = nn.utils.parametrizations.weight_norm(nn.Linear(4, 3), dim=dim)
+    model = generic(nn.Sequential(layer, nn.ReLU(), nn.Linear(3, 2)))
+    x = torch.randn(30, 4, dtype=torch.float64)
+    symmetry = ps.discover(model, (x,))
+    assert symmetry.barriers == ()
+    assert (
+        groups(symmetry)
+        == {
+            0: {"T₊(3)": 2},  # v, and g → the next layer
+            1: {"T₊(4)": 1},
+            None: {"T₊(1)": 1},
+        }[dim]
+    )
+    assert symmetry.verification is not None
+    assert symmetry.verification.holds
+    assert symmetry.verification.withdrawn == ()

@@ -129,7 +129,7 @@ CASES = [
         gap=None,
     ),
     Case(
-        "standard deviation is not analysed",
+        "divided by the standard deviation: one scale is erased",
         lambda: Net(
             lambda n, x: n.c(torch.relu(n.b((z := n.a(x)) / z.std(-1, keepdim=True)))),
             a=nn.Linear(4, 3),
@@ -137,9 +137,73 @@ CASES = [
             c=nn.Linear(4, 3),
         ),
         ((90, 4),),
-        {"T₊(4)": 1},
+        {"T₊(1)": 1, "T₊(4)": 1},
         gap=None,
-        barriers=("std",),
+    ),
+    Case(
+        "standardised by batch",
+        lambda: Net(
+            lambda n, x: n.b(torch.relu(((z := n.a(x)) - z.mean(0)) / z.var(0).sqrt())),
+            a=nn.Linear(4, 3, bias=False),
+            b=nn.Linear(3, 2),
+        ),
+        ((90, 4),),
+        {"T₊(3)": 1},
+    ),
+    Case(
+        "standardised weight",
+        lambda: Net(
+            lambda n, x: n.b(
+                torch.relu(x @ ((n.w - n.w.mean(0)) / n.w.std(0)) * n.g),
+            ),
+            w=nn.Parameter(torch.randn(4, 3)),
+            g=nn.Parameter(torch.randn(3)),
+            b=nn.Linear(3, 2),
+        ),
+        ((90, 4),),
+        {"T₊(3)": 2},
+        gap=3,  # a shift of every column
+    ),
+    Case(
+        "cumulated over the samples: a linear space",
+        lambda: Net(
+            lambda n, x: n.b(n.a(x).cumsum(0)),
+            a=nn.Linear(4, 3, bias=False),
+            b=nn.Linear(3, 5, bias=False),
+        ),
+        ((20, 4),),
+        {"GL(3)": 1},
+    ),
+    Case(
+        "cumulated over the coordinates: one scale",
+        lambda: Net(
+            lambda n, x: n.b(torch.relu(n.a(x).cumsum(-1))),
+            a=nn.Linear(4, 3, bias=False),
+            b=nn.Linear(3, 5, bias=False),
+        ),
+        ((40, 4),),
+        {"T₊(1)": 1},
+        gap=None,
+    ),
+    Case(
+        "normalize: rotations, and one scale",
+        lambda: Net(
+            lambda n, x: n.b(nn.functional.normalize(n.a(x), dim=-1)),
+            a=nn.Linear(4, 3, bias=False),
+            b=nn.Linear(3, 5, bias=False),
+        ),
+        ((40, 4),),
+        {"O(3)": 1, "T₊(1)": 1},
+    ),
+    Case(
+        "normalized weight: a scale for each row",
+        lambda: Net(
+            lambda n, x: n.b(torch.tanh(x @ nn.functional.normalize(n.w, dim=0))),
+            w=nn.Parameter(torch.randn(4, 3)),
+            b=nn.Linear(3, 2),
+        ),
+        ((60, 4),),
+        {"T₊(3)": 1},
     ),
 ]
 

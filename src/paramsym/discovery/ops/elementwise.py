@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from paramsym.discovery.labels import Layer, Value, pad_left
+from paramsym.discovery.labels import Layer, Value, map_layers, pad_left
 from paramsym.discovery.ops.contraction import Operand, contract
 from paramsym.discovery.ops.registry import STOPS_GRADIENT, Call, Result, rule
 
@@ -117,9 +117,8 @@ def power_of(call: Call, value: Value, exponent: float) -> Value:
     if exponent == 0:
         return call.output()
     layers = tuple(Layer(x.labels, x.exponent * exponent) for x in value.layers)
-    spaces = [layer for layer in value.layers if layer.axes]
-    if exponent == 2 and len(spaces) == 1 and abs(spaces[0].exponent) == 1:
-        return call.output(layers, square=spaces[0])
+    if exponent == 2 and all(abs(x.exponent) == 1 for x in value.layers):
+        return call.output(layers, is_square=True)
     if exponent != 1:
         call.facts.isolate_all(value)
     return call.output(layers, is_norm=value.is_norm)
@@ -175,6 +174,19 @@ def clamp(call: Call) -> Result:
         call.facts.guard(call.index, "min", value)
         return call.output(value.layers, is_norm=True)
     return call.pin()
+
+
+@rule("glu")
+def gated(call: Call) -> Result:
+    """a · sigmoid(b) of the halves a, b of an axis: scales of a pass, b is pinned."""
+    value, dim = call["self"], call["dim"]
+    half = value.shape[dim] // 2
+    a, b = (map_layers(value, lambda x, k=k: x.narrow(dim, k, half)) for k in (0, half))
+    for layers in (a, b):
+        for layer in layers:
+            call.facts.isolate(layer.labels)
+    call.facts.balance(*b)
+    return call.output(a)
 
 
 @rule("_prelu_kernel", "prelu")

@@ -1,5 +1,6 @@
 """Sums, means, norms, and extrema along axes."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,17 +16,41 @@ def total(call: Call) -> Result:
     return _reduce(call, value, call.get("dim"), call.get("keepdim", False))
 
 
+@rule("cumsum")
+def cumulative_sum(call: Call) -> Result:
+    """Sums along an axis: the scale is constant there, and nothing mixes along it."""
+    value = call["self"]
+    axis = call["dim"] % len(value.shape)
+    layers = []
+    for layer in pad_left(value.layers, len(value.shape)):
+        if axis in layer.axes:
+            layer = Layer(call.facts.constant_along(layer, (axis,)), layer.exponent)
+        layers.append(layer)
+    return call.output(layers)
+
+
+@rule("var", "std", "var_mean", "std_mean")
+def spread(call: Call) -> Result:
+    """Homogeneous of degree 2 or 1; the mean that is subtracted lets nothing mix."""
+    value, dims, keepdim = call["self"], call.get("dim"), call.get("keepdim", False)
+    call.facts.isolate_all(value)
+    degree = 2 if call.record.op.startswith("var") else 1
+    powers = tuple(Layer(x.labels, x.exponent * degree) for x in value.layers)
+    deviation = _reduce(call, replace(value, layers=powers, is_square=False), dims, keepdim)
+    mean = _reduce(call, replace(value, is_square=False), dims, keepdim)
+    return call.outputs(replace(deviation, is_norm=True), mean)[: len(call.shapes)]
+
+
 @rule("linalg_vector_norm", "norm")
 def norm(call: Call) -> Result:
     """The Euclidean norm; other norms are homogeneous but let nothing mix."""
     value = call["self"]
-    order = call.get("ord", call.get("p"))
-    spaces = [layer for layer in value.layers if layer.axes]
-    if order in (None, 2) and len(spaces) == 1:
-        value = Value(value.shape, value.layers, square=spaces[0])
-    else:
+    euclidean = call.get("ord", call.get("p")) in (None, 2)
+    if not euclidean:
         call.facts.isolate_all(value)
-    return _reduce(call, value, call.get("dim"), call.get("keepdim", False))
+    dims, keepdim = call.get("dim"), call.get("keepdim", False)
+    reduced = _reduce(call, replace(value, is_square=euclidean), dims, keepdim)
+    return replace(reduced, is_norm=True)
 
 
 @rule("amax", "amin", "max", "min")
@@ -44,37 +69,28 @@ def _reduce(call: Call, value: Value, dims: Any, keepdim: bool) -> Value:
     dims = list(range(ndim)) if dims is None or dims == [] else np.atleast_1d(dims).tolist()
     axes = tuple(d % ndim for d in dims)
     kept = tuple(a for a in range(ndim) if a not in axes)
-    layers, reduced = [], []
-    rotates = False
-    for layer in pad_left(value.layers, ndim):
-        labels = layer.labels
-        square = value.square is not None and _same(value.square.labels, labels)
-        if set(layer.axes) & set(axes):
-            if square:
-                facts.use(labels, kept, rotated=True)
-                rotates = True
-            else:
-                facts.isolate(labels)
-            reduced.append(layer)
-            continue
-        if square:
-            facts.isolate(labels)
+    layers = pad_left(value.layers, ndim)
+    reduced = [layer for layer in layers if set(layer.axes) & set(axes)]
+    rest = [layer for layer in layers if not set(layer.axes) & set(axes)]
+    if value.is_square and len(reduced) == 1:
+        facts.use(reduced[0].labels, kept, rotated=True)
+    else:
+        for layer in reduced:
+            facts.isolate(layer.labels)
+    for layer in rest:
+        if value.is_square:
+            facts.isolate(layer.labels)
         else:
-            facts.use(labels, ())
-        layers.append(layer)
+            facts.use(layer.labels, ())
     if reduced:
         # The label of the sum is new: it stands for a scale and mixes with nothing.
         shapes = [first_along(layer.labels, axes).shape for layer in reduced]
         total = Layer(facts.fresh(np.broadcast_shapes(*shapes)))
         facts.balance(*reduced, -total)
         facts.isolate(total.labels)
-        layers.append(total)
+        rest.append(total)
     if not keepdim:
-        layers = [
-            Layer(x.labels.reshape([x.labels.shape[a] for a in kept]), x.exponent) for x in layers
+        rest = [
+            Layer(x.labels.reshape([x.labels.shape[a] for a in kept]), x.exponent) for x in rest
         ]
-    return call.output(layers, is_norm=rotates)
-
-
-def _same(a: Any, b: Any) -> bool:
-    return a.size == b.size and bool((a.ravel() == b.ravel()).all())
+    return call.output(rest, is_norm=value.is_square)

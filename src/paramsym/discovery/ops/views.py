@@ -6,6 +6,8 @@ from torch import Tensor
 from paramsym.discovery.labels import Layer, Value, compress, full_labels, map_layers
 from paramsym.discovery.ops.registry import Call, Result, rule
 
+_EXPANSIONS = ("expand", "expand_as", "broadcast_to")
+
 
 @rule(
     "view", "_unsafe_view", "reshape", "permute", "transpose", "t", "unsqueeze", "squeeze",
@@ -20,7 +22,9 @@ from paramsym.discovery.ops.registry import Call, Result, rule
 def view(call: Call) -> Result:
     """Every output entry is one input entry."""
     value = next(iter(call.arguments.values()))
-    if not isinstance(value, Value) or any(other.layers for other in call.values()[1:]):
+    shaped_like_another = call.record.op in ("expand_as", "view_as")
+    others = [] if shaped_like_another else call.values()[1:]
+    if not isinstance(value, Value) or any(other.layers for other in others):
         return call.refuse()
 
     def run(labels: Tensor) -> list[Tensor]:
@@ -39,8 +43,14 @@ def view(call: Call) -> Result:
             Layer(compress(piece[i].numpy()), layer.exponent)
             for piece, layer in zip(pieces, value.layers, strict=True)
         )
-        outputs.append(Value(shape, layers, parameter=value.parameter))
+        extent = _expanded(value, shape) if call.record.op in _EXPANSIONS else None
+        outputs.append(Value(shape, layers, parameter=value.parameter, extent=extent))
     return outputs
+
+
+def _expanded(value: Value, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Sizes along the axes of an expansion, 1 where it repeats its entries."""
+    return tuple([1] * (len(shape) - len(value.shape)) + value.varies())
 
 
 @rule("index_select")
