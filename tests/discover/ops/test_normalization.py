@@ -234,9 +234,9 @@ def test_weight_norm_of_torch(dim: int | None) -> None:
     assert (
         groups(symmetry)
         == {
-            0: {"T₊(3)": 2},  # v, and g → the next layer
-            1: {"T₊(4)": 1},
-            None: {"T₊(1)": 1},
+            0: {"T₊(3)": 2},
+            1: {"T₊(4)": 1, "T₊(1)": 1},
+            None: {"T₊(1)": 2},
         }[dim]
     )
     assert symmetry.verification is not None
