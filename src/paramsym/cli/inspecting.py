@@ -1,23 +1,14 @@
-"""The command line: `paramsym inspect` and `paramsym demo`.
-
-Torch is imported inside the commands, so that `--help` answers at once.
-"""
+"""`paramsym inspect`."""
 
 import json
-import platform
-import sys
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-import paramsym
+from paramsym.cli.talking import fail, require_writable, say, status, user_errors, versions
 
 if TYPE_CHECKING:
     from paramsym.loading import LoadedModel
@@ -25,39 +16,8 @@ if TYPE_CHECKING:
 
 WITHDRAWN = 1
 """Exit code where a family failed the numerical check: a bug of paramsym."""
-USER_ERROR = 2
-"""Exit code for a wrong argument, a bad model or an existing file."""
-
-app = typer.Typer(
-    name="paramsym",
-    help="Continuous symmetries of a neural network's parameters: find them, move along them, "
-    "read off what training conserves.",
-    epilog='Start with "paramsym inspect cnn", or see it all at work with "paramsym demo".',
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        print(", ".join(f"{name} {number}" for name, number in _versions().items()))
-        raise typer.Exit
-
-
-@app.callback()
-def _common(
-    show_version: Annotated[
-        bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print versions."),
-    ] = False,
-) -> None:
-    pass
-
-
-@app.command(no_args_is_help=True, short_help="Find the symmetries of a model's parameters.")
 def inspect(
     model: Annotated[
         str,
@@ -123,10 +83,10 @@ def inspect(
         _print_builtin()
         return
     if not model:
-        _fail("MODEL is missing. `paramsym inspect --list` shows the built-in ones.")
+        fail("MODEL is missing. `paramsym inspect --list` shows the built-in ones.")
     if out is not None:
-        _require_writable(out, force)
-    with _user_errors(ValueError, TypeError, debug=debug), _status(f"Looking at {model} …"):
+        require_writable(out, force)
+    with user_errors(ValueError, TypeError, debug=debug), status(f"Looking at {model} …"):
         loaded, symmetry = _discover(model, train=train, verify=verify, seed=seed, trust=trust)
     if as_json:
         print(json.dumps(_as_json(symmetry, loaded.title, seed), indent=2))
@@ -138,47 +98,10 @@ def inspect(
     if out is not None:
         from paramsym.report.page import symmetry_page
 
-        with _user_errors(OSError, debug=debug), _status(f"Writing {out} …"):
+        with user_errors(OSError, debug=debug), status(f"Writing {out} …"):
             symmetry_page(symmetry, loaded.title, out, force=force)
-        _say(f"Wrote {out}")
+        say(f"Wrote {out}")
     _exit_if_withdrawn(symmetry)
-
-
-@app.command(short_help="Train a small network and show its symmetries at work.")
-def demo(
-    out: Annotated[
-        Path, typer.Option(help="Folder for the page and its data.", metavar="DIR")
-    ] = Path("demo"),
-    seed: Annotated[int, typer.Option(help="Seed of all randomness.", metavar="N")] = 0,
-    quick: Annotated[bool, typer.Option("--quick", help="A short run, to try it out.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite an earlier result.")] = False,
-) -> None:
-    """Train a small CNN on handwritten digits and show its symmetries at work.
-
-    It finds the network's symmetries, moves it far along its orbit without changing what it
-    computes, and follows the conserved quantities through training beside the exact law of their
-    drift. The result is one HTML page, and the same numbers as JSON. Two to three minutes on two
-    cores.
-
-    \b
-    Examples:
-      paramsym demo                       writes demo/index.html
-      paramsym demo --quick --out /tmp/d  a short run
-    """
-    from paramsym.demo import run
-
-    console = Console(stderr=True)
-    with _user_errors(ImportError, OSError, ValueError):
-        page = run(out, seed=seed, quick=quick, console=console, force=force)
-    print(page)
-
-
-def main() -> None:
-    """Entry point of the script `paramsym`."""
-    app()
-
-
-# -- inspecting ------------------------------------------------------------------------------------
 
 
 def _discover(
@@ -214,14 +137,14 @@ def _as_json(symmetry: "Symmetry", title: str, seed: int) -> dict[str, Any]:
             "conserved_quantities": symmetry.law_dim,
         },
         "seed": seed,
-        "versions": _versions(),
+        "versions": versions(),
     }
 
 
 def _exit_if_withdrawn(symmetry: "Symmetry") -> None:
     withdrawn = symmetry.verification.withdrawn if symmetry.verification else ()
     if withdrawn:
-        _say(
+        say(
             f"error: {len(withdrawn)} of the families found failed the numerical check and were "
             f"withdrawn: {'; '.join(withdrawn)}. This is a bug of paramsym; please report it with "
             "the model."
@@ -238,59 +161,3 @@ def _print_builtin() -> None:
     for name, factory in BUILTIN.items():
         table.add_row(name, (factory.__doc__ or "").strip().splitlines()[0])
     Console().print(table, highlight=False)
-
-
-# -- talking to the user ---------------------------------------------------------------------------
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "paramsym": paramsym.__version__,
-        "torch": version("torch"),
-        "python": platform.python_version(),
-    }
-
-
-def _require_writable(out: Path, force: bool) -> None:
-    """Before any work: results are never overwritten by accident."""
-    if out.is_dir():
-        _fail(f"--out must be a file; {out} is a folder. Write `--out {out / 'page.html'}`.")
-    if out.exists() and not force:
-        _fail(f"{out} exists. Choose another name, or overwrite it with --force.")
-    if not out.parent.is_dir():
-        _fail(f"the folder {out.parent} does not exist. Create it first.")
-
-
-@contextmanager
-def _user_errors(*kinds: type[Exception], debug: bool = False) -> Iterator[None]:
-    """What the user can mend as one message; everything else keeps its traceback."""
-    try:
-        yield
-    except kinds as error:
-        if debug:
-            traceback.print_exception(error)
-        _fail(str(error), cause=error)
-
-
-@contextmanager
-def _status(message: str) -> Iterator[None]:
-    """A spinner on a terminal's stderr, nothing elsewhere."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield
-        return
-    with console.status(message):
-        yield
-
-
-def _fail(message: str, cause: BaseException | None = None) -> NoReturn:
-    _say(f"error: {message}")
-    raise typer.Exit(USER_ERROR) from cause
-
-
-def _say(message: str) -> None:
-    print(message, file=sys.stderr)
-
-
-if __name__ == "__main__":
-    main()

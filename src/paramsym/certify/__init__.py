@@ -1,0 +1,11 @@
+"""Counting, by numerical ranks: flat directions, and conservation laws of gradient flow."""
+
+from paramsym.certify.conservation_laws import ConservationLaws, count_conservation_laws
+from paramsym.certify.functional_dimension import FunctionalDimension, functional_dimension
+
+__all__ = [
+    "ConservationLaws",
+    "FunctionalDimension",
+    "count_conservation_laws",
+    "functional_dimension",
+]

@@ -1,0 +1,5 @@
+"""`python -m paramsym.cli`, as the script `paramsym`."""
+
+from paramsym.cli import main
+
+main()

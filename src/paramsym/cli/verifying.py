@@ -1,0 +1,189 @@
+"""`paramsym verify`."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from paramsym.cli.talking import fail, require_writable, say, user_errors, versions
+
+if TYPE_CHECKING:
+    from paramsym.claims import Claim, Residual, Result
+
+OTHERWISE = 1
+"""Exit code where a measurement disagrees with the documented verdict."""
+
+
+def verify(
+    claims: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[CLAIM]...",
+            help="Ids of claims, or beginnings of ids; all of them by default.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Write JSON to stdout, and nothing else.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Also write an HTML page to this file.", metavar="PAGE"),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite PAGE if it exists.")] = False,
+    show_list: Annotated[
+        bool, typer.Option("--list", help="List the claims with their statements.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Seed of all random draws.", metavar="N")] = 0,
+) -> None:
+    """Check every claim of the paper by measurement.
+
+    Each claim of "Symmetries, Flat Minima, and the Conserved Quantities of Gradient Flow" (ICLR
+    2023) is measured in float64, as printed and, where docs/corrections.md corrects it, as
+    corrected. The verdict follows from the residuals and their bounds alone. About a minute.
+
+    \b
+    Examples:
+      paramsym verify                      all claims
+      paramsym verify thm-3.3              those whose id begins so
+      paramsym verify --out verdicts.html  a page with statements and numbers
+
+    Exit code 1: a verdict is not the documented one. Exit code 2: a wrong argument.
+    """
+    from paramsym.claims import CLAIMS
+
+    if out is not None:
+        require_writable(out, force)
+    chosen = _chosen(claims or [], CLAIMS)
+    if show_list:
+        _print_statements(chosen)
+        return
+    results = _measured(chosen, seed)
+    if as_json:
+        print(json.dumps(_as_json(results, seed), indent=2, ensure_ascii=False))
+    else:
+        Console().print(_table(results), _totals(results), sep="\n")
+    if out is not None:
+        from paramsym.report.claims import claims_page
+
+        with user_errors(OSError):
+            claims_page(results, out, seed=seed, force=force)
+        say(f"Wrote {out}")
+    if not all(result.as_documented for result in results):
+        raise typer.Exit(OTHERWISE)
+
+
+def _chosen(ids: list[str], claims: "dict[str, Claim]") -> "list[Claim]":
+    for id in ids:
+        if not any(known.startswith(id) for known in claims):
+            fail(f"there is no claim {id!r}. `paramsym verify --list` shows them.")
+    return [
+        claim
+        for known, claim in claims.items()
+        if not ids or any(known.startswith(id) for id in ids)
+    ]
+
+
+def _measured(claims: "list[Claim]", seed: int) -> "list[Result]":
+    console = Console(stderr=True)
+    results = []
+    with Progress(
+        TextColumn("{task.description:<28}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    ) as progress:
+        task = progress.add_task("", total=len(claims))
+        for claim in claims:
+            progress.update(task, description=claim.id)
+            results.append(claim.check(seed))
+            progress.advance(task)
+    return results
+
+
+# -- printing --------------------------------------------------------------------------------------
+
+_STYLES = {"holds": "green", "holds after correction": "yellow", "wrong": "red"}
+
+
+def _table(results: "list[Result]") -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("claim", no_wrap=True)
+    table.add_column("paper", overflow="fold")
+    table.add_column("as printed", justify="right", no_wrap=True)
+    table.add_column("corrected", justify="right", no_wrap=True)
+    table.add_column("verdict", overflow="fold")
+    for result in results:
+        evidence = result.evidence
+        verdict = Text(result.verdict, _STYLES[result.verdict])
+        if not result.as_documented:
+            verdict.append(f" (documented: {result.claim.documented})", "bold red")
+        table.add_row(
+            result.claim.id,
+            result.claim.reference,
+            _short(evidence.printed),
+            _short(evidence.corrected) if evidence.corrected else "",
+            verdict,
+        )
+    return table
+
+
+def _short(residual: "Residual") -> Text:
+    return Text(f"{residual.value:.0e}", "" if residual.holds else "red")
+
+
+def _totals(results: "list[Result]") -> str:
+    counts = dict.fromkeys(_STYLES, 0)
+    for result in results:
+        counts[result.verdict] += 1
+    seconds = sum(result.seconds for result in results)
+    otherwise = sum(not result.as_documented for result in results)
+    found = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    agree = "all as documented" if not otherwise else f"{otherwise} NOT as documented"
+    return f"\n{len(results)} claims: {found}; {agree}. {seconds:.0f} s."
+
+
+def _print_statements(claims: "Iterable[Claim]") -> None:
+    console = Console(highlight=False)
+    for claim in claims:
+        console.print(Text(claim.id, "bold"), Text(f"({claim.reference})", "dim"))
+        console.print(f"  {claim.statement}", markup=False)
+        if claim.correction:
+            console.print(f"  Rather: {claim.correction}", markup=False)
+
+
+def _as_json(results: "list[Result]", seed: int) -> dict[str, Any]:
+    return {
+        "schema": "paramsym.claims/1",
+        "claims": [
+            {
+                "id": result.claim.id,
+                "reference": result.claim.reference,
+                "statement": result.claim.statement,
+                "correction": result.claim.correction,
+                "printed": _residual(result.evidence.printed),
+                "corrected": _residual(result.evidence.corrected),
+                "verdict": result.verdict,
+                "documented": result.claim.documented,
+                "seconds": result.seconds,
+            }
+            for result in results
+        ],
+        "seed": seed,
+        "versions": versions(),
+    }
+
+
+def _residual(residual: "Residual | None") -> dict[str, Any] | None:
+    if residual is None:
+        return None
+    return {**vars(residual), "holds": residual.holds}

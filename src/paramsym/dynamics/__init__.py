@@ -1,0 +1,1 @@
+"""What the paths of training do to conserved quantities: gradient descent, momentum, friction."""
