@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from paramsym import conserved
+from paramsym.dynamics.drift import gradient_descent_step
 from tests.laws import networks
 from tests.laws.measure import EPS
 from tests.laws.subject import Params, Subject, flatten, normal
@@ -146,8 +146,7 @@ def test_minibatch_training_follows_the_exact_law(name: str, decay: float) -> No
     for grads, reached in training(network, 0.001, decay, steps):
         now = reached
         told = {
-            k: conserved.gradient_descent_step(symmetry[k], Q, grads, 0.001, decay)
-            for k, Q in told.items()
+            k: gradient_descent_step(symmetry[k], Q, grads, 0.001, decay) for k, Q in told.items()
         }
     measured = symmetry.conserved(now)
     size = float(flatten(network.params, now).square().sum() + flatten(now, now).square().sum())
@@ -189,7 +188,5 @@ def test_training_drifts_by_the_rate(name: str) -> None:
 def test_translation_decays_linearly() -> None:
     network = subject("softmax head")
     Q = network.symmetry.conserved(network.params)["logits"]
-    step = conserved.gradient_descent_step(
-        network.symmetry["logits"], Q, network.gradient(), 0.1, 0.5
-    )
+    step = gradient_descent_step(network.symmetry["logits"], Q, network.gradient(), 0.1, 0.5)
     assert torch.equal(step, 0.95 * Q)

@@ -103,7 +103,7 @@ def test_radial(n: int, h: int, m: int) -> None:
     assert count(perceptron(radial, n, h, m), n).laws == expected
 
 
-@pytest.mark.parametrize(("n", "h", "m", "expected"), [(2, 2, 2, 1), (1, 3, 1, 3)])
+@pytest.mark.parametrize(("n", "h", "m", "expected"), [(2, 2, 2, 1), (1, 4, 2, 5), (2, 4, 1, 4)])
 def test_homogeneous_radial_has_one_more(n: int, h: int, m: int, expected: int) -> None:
     assert count(perceptron(cubic_radial, n, h, m), n).laws == expected
 

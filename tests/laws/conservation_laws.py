@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from paramsym import conserved
+from paramsym.dynamics.drift import gradient_descent_step
 from tests.laws.measure import EPS, TINY, inner, largest, rounding
 from tests.laws.subject import Params, Subject, flatten
 
@@ -65,7 +65,7 @@ def field_is_gradient(subject: Subject, rng: torch.Generator) -> float:
 def drift(
     subject: Subject,
     rng: torch.Generator,
-    step: Callable[..., Tensor] = conserved.gradient_descent_step,
+    step: Callable[..., Tensor] = gradient_descent_step,
 ) -> float:
     """Q after a step of SGD with weight decay is what `gradient_descent_step` says, exactly."""
     lr, decay = 0.05, 0.3

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import paramsym as ps
-from paramsym import conserved
+from paramsym.dynamics.drift import gradient_descent_step
 from tests.laws import conservation_laws, faults
 from tests.laws.faults import claims, engine, scaled, subject
 from tests.laws.laws import LAWS
@@ -169,7 +169,7 @@ def test_wrong_sign_of_weight_decay_is_seen(rng: torch.Generator) -> None:
     def wrong(
         family: ps.Family, Q: Tensor, grads: Params, lr: float, weight_decay: float
     ) -> Tensor:
-        return conserved.gradient_descent_step(family, Q, grads, lr, -weight_decay)
+        return gradient_descent_step(family, Q, grads, lr, -weight_decay)
 
     def without_second_order(
         family: ps.Family, Q: Tensor, grads: Params, lr: float, weight_decay: float

@@ -4,10 +4,9 @@ A pair (M, N), with shifts (a, b) in the affine case, is equivariant where
 J_σ(z)(M z + a) = N σ(z) + b for all z: linear in the pair, one equation for each sample and output.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
-import scipy.linalg
 import torch
 from torch import Tensor
 
@@ -16,6 +15,8 @@ from paramsym.activations.sampling import Sample
 THRESHOLD = 1e-8
 """Singular values below this part of the largest are null: the square root of float64's rounding,
 halfway between what rounding leaves (1e-15) and what a function without the symmetry has."""
+
+TINY = torch.finfo(torch.float64).tiny
 
 
 @final
@@ -43,6 +44,15 @@ class Pairs:
         parts = (self.inputs, self.outputs, self.input_shifts, self.output_shifts)
         return Pairs(*(torch.tensordot(coefficients, part, 1) for part in parts))
 
+    def joined(self, other: "Pairs") -> "Pairs":
+        """Both lists in one."""
+        return Pairs(
+            torch.cat([self.inputs, other.inputs]),
+            torch.cat([self.outputs, other.outputs]),
+            torch.cat([self.input_shifts, other.input_shifts]),
+            torch.cat([self.output_shifts, other.output_shifts]),
+        )
+
     def input_part(self) -> Tensor:
         """(M, a) flattened, `[d, h² + h]`."""
         return torch.cat([self.inputs.flatten(1), self.input_shifts], 1)
@@ -54,18 +64,44 @@ class Pairs:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Solution:
-    """A null space.
+class NullSpace:
+    """Solutions of the system, in units in which its columns have norm 1.
 
     Attributes:
-        pairs: A basis.
+        vectors: An orthonormal basis, `[unknowns, d]`.
+        units: Norms of the columns, `[unknowns]`; 1 where a column is zero.
         retained: Smallest singular value that is not null, as a part of the largest.
         null: Largest null one.
     """
 
-    pairs: Pairs
+    vectors: Tensor
+    units: Tensor
     retained: float
     null: float
+
+    @property
+    def dimension(self) -> int:
+        """Number of independent pairs."""
+        return self.vectors.shape[1]
+
+    def surviving(self, rows: Tensor) -> "NullSpace":
+        """Those solutions that solve other equations, too."""
+        rows = rows / self.units
+        rows = rows / rows.norm(dim=1, keepdim=True)
+        if self.dimension == 0 or len(rows) == 0:
+            return self
+        defects = rows @ self.vectors
+        _, values, right = torch.linalg.svd(defects, full_matrices=len(rows) < self.dimension)
+        rank = int((values > THRESHOLD).sum())
+        return replace(self, vectors=self.vectors @ right[rank:].T)
+
+    def pairs(self, h: int, p: int) -> Pairs:
+        """The solutions as pairs; shifts that were not looked for are zero."""
+        basis = torch.linalg.qr(self.vectors / self.units[:, None]).Q.T
+        d, missing = len(basis), h * h + p * p + h + p - basis.shape[1]
+        basis = torch.nn.functional.pad(basis, (0, missing))
+        m, n, a, b = basis.split([h * h, p * p, h, p], 1)
+        return Pairs(m.reshape(d, h, h), n.reshape(d, p, p), a, b)
 
 
 def system(sample: Sample, *, affine: bool) -> Tensor:
@@ -80,73 +116,33 @@ def system(sample: Sample, *, affine: bool) -> Tensor:
     if affine:
         blocks += [sample.jacobian.reshape(k * p, h), -unit.repeat(k, 1)]
     rows = torch.cat(blocks, 1)
-    rows = rows[torch.isfinite(rows).all(1)]
     norms = rows.norm(dim=1)
-    # A row far below the others is the rounding of a larger one.
-    kept = norms > ROW_FLOOR * norms.max() if len(norms) else norms > 0
+    kept = torch.isfinite(norms) & (norms > TINY)
     return rows[kept] / norms[kept, None]
 
 
-ROW_FLOOR = 1e-12
-
-
-def null_space(rows: Tensor, h: int, p: int, *, affine: bool) -> Solution:
-    """Pairs that solve all equations, columns equilibrated.
+def null_space(rows: Tensor) -> NullSpace:
+    """The solutions of the equations, columns equilibrated.
 
     Raises:
         ValueError: If there are fewer equations than unknowns.
     """
-    unknowns = h * h + p * p + (h + p if affine else 0)
+    unknowns = rows.shape[1]
     if 0 < len(rows) < unknowns:
         raise ValueError(
-            f"only {len(rows)} of the equations have finite derivatives, for {unknowns} unknowns. "
-            "Raise `samples`, or pass a function whose derivative is finite almost everywhere."
+            f"`samples` must give at least as many equations with finite derivatives as there are "
+            f"unknowns; got {len(rows)} for {unknowns}. Raise it, or pass a function whose "
+            "derivative is finite almost everywhere."
         )
-    sizes = rows.norm(dim=0)
-    seen = sizes > 0
-    scaled = rows[:, seen] / sizes[seen]
-    basis = torch.eye(unknowns, dtype=torch.float64)[:, ~seen]
-    retained, null = 1.0, 0.0
-    if bool(seen.any()):
-        triangle = torch.linalg.qr(scaled, mode="r").R
-        values, right = torch.linalg.svd(triangle)[1:]
-        rank = int((values > THRESHOLD * values[0]).sum())
-        retained = float(values[rank - 1] / values[0])
-        null = float(values[rank] / values[0]) if rank < len(values) else 0.0
-        inside = torch.zeros(unknowns, len(values) - rank, dtype=torch.float64)
-        inside[seen] = right[rank:].T / sizes[seen, None]
-        basis = torch.cat([inside, basis], 1)
-    basis = torch.linalg.qr(basis).Q.T
-    return Solution(_unflatten(basis, h, p, affine=affine), retained, null)
-
-
-def _unflatten(basis: Tensor, h: int, p: int, *, affine: bool) -> Pairs:
-    d = len(basis)
-    if not affine:
-        basis = torch.nn.functional.pad(basis, (0, h + p))
-    m, n, a, b = basis.split([h * h, p * p, h, p], 1)
-    return Pairs(m.reshape(d, h, h), n.reshape(d, p, p), a, b)
-
-
-def surviving(pairs: Pairs, sample: Sample) -> Pairs:
-    """Those combinations of pairs that hold on a sample, too."""
-    if len(pairs) == 0:
-        return pairs
-    z, s, jac = sample.points, sample.values, sample.jacobian
-    moved = torch.einsum("dij,kj->kdi", pairs.inputs, z) + pairs.input_shifts
-    left = torch.einsum("kij,kdj->kid", jac, moved)
-    right = torch.einsum("dij,kj->kid", pairs.outputs, s) + pairs.output_shifts.T
-    # What the terms are before they cancel; sizes of a row, alike for all pairs.
-    size = jac.abs().sum(-1) * moved.abs().amax((1, 2))[:, None]
-    size = size + torch.einsum("dij,kj->kid", pairs.outputs.abs(), s.abs()).amax(-1)
-    size = size + pairs.output_shifts.abs().amax(0)
-    rows = ((left - right) / size[..., None]).reshape(-1, len(pairs))
-    rows = rows[torch.isfinite(rows).all(1)]
+    norms = rows.norm(dim=0)
+    units = torch.where(norms > 0, norms, torch.ones_like(norms))
     if len(rows) == 0:
-        return pairs
-    _, values, right_vectors = torch.linalg.svd(rows, full_matrices=len(rows) < len(pairs))
-    rank = int((values > THRESHOLD).sum())
-    return pairs.combined(right_vectors[rank:])
+        return NullSpace(torch.eye(unknowns, dtype=torch.float64), units, 1.0, 0.0)
+    triangle = torch.linalg.qr(rows / units, mode="r").R
+    _, values, right = torch.linalg.svd(triangle)
+    rank = int((values > THRESHOLD * values[0]).sum())
+    null = float(values[rank] / values[0]) if rank < unknowns else 0.0
+    return NullSpace(right[rank:].T, units, float(values[rank - 1] / values[0]), null)
 
 
 def reduced(pairs: Pairs) -> tuple[Pairs, Pairs]:
@@ -172,8 +168,15 @@ def _pivoted(pairs: Pairs, vectors: Tensor) -> Pairs:
     """The basis whose vectors have unit matrices at well-chosen places, in their order."""
     if len(pairs) == 0:
         return pairs
-    order = scipy.linalg.qr(vectors.numpy(), mode="r", pivoting=True)[1][: len(pairs)]
-    places = torch.as_tensor(sorted(order.tolist()))
+    places = torch.zeros(len(pairs), dtype=torch.int64)
+    rest = vectors.clone()
+    for i in range(len(pairs)):
+        # The first of the largest columns, so that the choice does not hang on rounding.
+        sizes = rest.norm(dim=0)
+        places[i] = torch.nonzero(sizes >= (1 - THRESHOLD) * sizes.max())[0, 0]
+        unit = rest[:, places[i]] / sizes[places[i]]
+        rest = rest - torch.outer(unit, unit @ rest)
+    places = places.sort().values
     return pairs.combined(torch.linalg.inv(vectors[:, places]))
 
 

@@ -1,6 +1,6 @@
 """An activation seen from outside: checked calls, its values and derivatives at random points."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -28,21 +28,13 @@ class Sample:
     values: Tensor
     jacobian: Tensor
 
-    def joined(self, other: "Sample") -> "Sample":
-        """Both samples in one."""
-        return Sample(
-            torch.cat([self.points, other.points]),
-            torch.cat([self.values, other.values]),
-            torch.cat([self.jacobian, other.jacobian]),
-        )
-
 
 def draw_points(count: int, h: int, scale: float, generator: torch.Generator) -> Tensor:
     """Points of many sizes about `scale`, `[count, h]` in float64.
 
     Gaussian points with log-normal sizes; of every eight, one has only positive and one only
-    negative coordinates, and one has coordinates of very different sizes. So no orthant and no
-    neighbourhood of an axis is missed, whatever `h`.
+    negative coordinates, and one has some that are much smaller than the others. So neither these
+    orthants nor the neighbourhoods of the axes are missed, whatever `h`.
     """
 
     def normal(*shape: int) -> Tensor:
@@ -51,7 +43,7 @@ def draw_points(count: int, h: int, scale: float, generator: torch.Generator) ->
     points = normal(count, h) * (0.5 * normal(count, 1)).exp()
     points[0::8] = points[0::8].abs()
     points[1::8] = -points[1::8].abs()
-    points[2::8] *= (1.5 * normal(*points[2::8].shape)).exp()
+    points[2::8] *= (-2 * normal(*points[2::8].shape).abs()).exp()
     return scale * points
 
 
@@ -93,8 +85,10 @@ _NOT_DIFFERENTIABLE = (
 )
 
 
-def check_activation(sigma: object, h: int, generator: torch.Generator) -> int:
-    """The number p of outputs of a callable that is a function R^h → R^p of the last axis.
+def check_activation(
+    sigma: Activation, h: int, scales: Sequence[float], generator: torch.Generator
+) -> int:
+    """The number p of outputs of a function R^h → R^p of the last axis.
 
     Raises:
         TypeError: If it is not callable, or returns no float64 tensor.
@@ -106,16 +100,10 @@ def check_activation(sigma: object, h: int, generator: torch.Generator) -> int:
             "`sigma` must be a callable on tensors of shape [..., h]; "
             f"got {type(sigma).__name__}. Pass a function such as `torch.relu`."
         )
-    points = torch.cat([draw_points(8, h, scale, generator) for scale in (0.3, 1.0, 3.0)])
+    points = torch.cat([draw_points(8, h, scale, generator) for scale in scales])
     values = evaluate(sigma, points)
     _check_tensor(values, points)
-    if not bool(torch.isfinite(values).all()):
-        where = points[~torch.isfinite(values).all(-1)][0]
-        raise ValueError(
-            "`sigma` must be finite on all of R^h; it returns NaN or infinity at "
-            f"z = {[round(x, 3) for x in where.tolist()]}. Restrict it to where it is defined, "
-            "for example by composing it with a function into its domain."
-        )
+    require_finite(values, points)
     again = evaluate(sigma, points)
     if not torch.equal(values, again):
         raise ValueError(
@@ -135,6 +123,17 @@ def check_activation(sigma: object, h: int, generator: torch.Generator) -> int:
     if alone.shape != values.shape or (alone - values).abs().max() > ROUNDING * size:
         raise _not_rowwise("a sample alone and within a batch gives different values")
     return values.shape[1]
+
+
+def require_finite(values: Tensor, points: Tensor) -> None:
+    """Raise `ValueError` unless the function is finite at all points."""
+    finite = torch.isfinite(values).all(-1)
+    if not bool(finite.all()):
+        where = [round(x, 3) for x in points[~finite][0].tolist()]
+        raise ValueError(
+            f"`sigma` must be finite on all of R^h; it returns NaN or infinity at z = {where}. "
+            "Compose it with a function into its domain, or, if it overflows, lower `scales`."
+        )
 
 
 def _check_tensor(values: object, points: Tensor) -> None:

@@ -11,7 +11,7 @@ numerically here, by nested brackets of random fields.
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import cast, final
+from typing import final
 
 import torch
 from torch import Tensor, nn
@@ -29,23 +29,29 @@ from paramsym.certify.parametric import (
 PARAMETER_LIMIT = 128
 """Largest number of parameters: brackets are dense, and as many are drawn as there are."""
 
-CANCELLATION = torch.finfo(torch.float64).eps ** 0.5
-"""A bracket this much smaller than its terms has lost half of its digits, or all of them (parallel
-fields, which commute, leave nothing but rounding). It is left out: more are drawn than needed."""
+NUDGE = 8 * torch.finfo(torch.float64).eps
+"""Relative size of the step that tells rounding errors from values."""
+
+NOISE_LIMIT = 1e-9
+"""A bracket is left out if the nudge changes more than this fraction of it. Parallel fields
+commute, and their brackets are rounding errors, which change altogether; others lose digits near a
+pole of the function. More brackets are drawn than are needed."""
 
 RANK_TOLERANCE = 1e-7
-"""A direction counts if its singular value is above this fraction of the largest: above the noise
-of the brackets that are kept, which is eps / `CANCELLATION` = √eps at most, a few times over."""
+"""A direction counts if its singular value is above this fraction of the largest: above
+`NOISE_LIMIT` times √(2·rows), the most that noise adds to a singular value, for 128 parameters."""
 
 CLEAR_GAP = 1e3
 """Factor between the singular values that count and those that do not, for a count to be clear."""
 
+CANDIDATES = 16
+"""Random parameters of which the best is taken."""
+
 OVERSAMPLING = 1.6
 """Brackets drawn at each depth, as a multiple of the number of parameters."""
 
-Field = Callable[[Tensor, tuple[Tensor, ...], Tensor], tuple[Tensor, Tensor]]
-"""A vector field at θ `[d]`, given inputs and output weights along a first axis: the value `[d]`,
-and the size of the terms that were subtracted to get it."""
+Field = Callable[[Tensor, tuple[Tensor, ...], Tensor], Tensor]
+"""A vector field at θ `[d]`, given inputs and output weights along a first axis."""
 
 
 @final
@@ -146,20 +152,17 @@ def count_conservation_laws(
             "`symmetry.law_dim` counts the laws that symmetries give at any size."
         )
     generator = torch.Generator().manual_seed(seed)
-    theta = network.random_theta(scale, generator) if generic else network.theta()
-    example = hold(inputs, 1) if fixed else draw(inputs, 1, generator)
-    outputs = network.output_count(theta, example)
-    span = torch.zeros(0, d, dtype=torch.float64)
+    draws = _Draws(network, inputs, fixed, int(OVERSAMPLING * d) + 6, generator)
+    if generic:
+        theta, span = _generic_point(draws, scale)
+    else:
+        theta, span = network.theta(), torch.zeros(0, d, dtype=torch.float64)
     ranks: list[int] = []
     kept, dropped = 1.0, 0.0
     settled = False
     while not settled and len(ranks) < max_depth:
         depth = len(ranks) + 1
-        count = int(OVERSAMPLING * d) + 6
-        xs = hold(inputs, count * depth) if fixed else draw(inputs, count * depth, generator)
-        slots = tuple(x.unflatten(0, (count, depth)) for x in xs)
-        weights = torch.randn(count, depth, outputs, generator=generator, dtype=torch.float64)
-        rows = torch.cat([span, _brackets(network, theta, slots, weights)])
+        rows = torch.cat([span, draws.brackets(theta, depth)])
         _, values, directions = torch.linalg.svd(rows, full_matrices=False)
         if len(values) == 0:
             raise ValueError(
@@ -176,55 +179,86 @@ def count_conservation_laws(
     return ConservationLaws(d, tuple(ranks), kept, dropped, settled, time.perf_counter() - start)
 
 
-def _brackets(
-    network: Parametric, theta: Tensor, slots: tuple[Tensor, ...], weights: Tensor
-) -> Tensor:
-    """Left-normed brackets of the fields ∇_θ⟨w, F(θ, x)⟩ at θ, normalised, `[count, d]`.
+@final
+@dataclass(frozen=True)
+class _Draws:
+    """A source of random brackets of the fields ∇_θ⟨w, F(θ, x)⟩.
 
-    Args:
-        slots: Inputs, each `[count, depth, ...]`.
-        weights: w, `[count, depth, outputs]`.
+    Attributes:
+        network: F.
+        inputs: Where x comes from.
+        fixed: Whether x is always the same.
+        count: How many brackets are drawn at a time.
+        generator: Source of randomness.
     """
-    field = _bracket(network, weights.shape[1])
-    values, sizes = network.batched(vmap(field, in_dims=(None, 0, 0)), theta, slots, weights)
-    norms = values.norm(dim=1)
-    if not bool(torch.isfinite(norms).all()):
-        raise ValueError(
-            f"derivative {weights.shape[1]} of the outputs of `function` is not finite at random "
-            "parameters and inputs. Look for square roots, norms or divisions at zero, or pass "
-            "`params` where it is finite with `generic=False`."
-        )
-    distinct = norms > CANCELLATION * sizes
-    return values[distinct] / norms[distinct, None]
+
+    network: Parametric
+    inputs: Inputs
+    fixed: bool
+    count: int
+    generator: torch.Generator
+
+    def slots(self, theta: Tensor, depth: int) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Inputs, each `[count, depth, ...]`, and output weights `[count, depth, outputs]`."""
+        total = self.count * depth
+        xs = hold(self.inputs, total) if self.fixed else draw(self.inputs, total, self.generator)
+        outputs = self.network.output_count(theta, xs)
+        shape = (self.count, depth, outputs)
+        weights = torch.randn(shape, generator=self.generator, dtype=torch.float64)
+        return tuple(x.unflatten(0, (self.count, depth)) for x in xs), weights
+
+    def brackets(self, theta: Tensor, depth: int) -> Tensor:
+        """Brackets of this depth at θ, normalised, without those that are noise, `[rows, d]`."""
+        slots, weights = self.slots(theta, depth)
+        signs = torch.randn(theta.shape, generator=self.generator, dtype=torch.float64).sign()
+        thetas = torch.stack([theta, theta * (1 + NUDGE * signs)])
+        field = vmap(_bracket(self.network, depth), in_dims=(None, 0, 0))
+        twice = vmap(field, in_dims=(0, None, None))
+        values, nudged = self.network.batched(twice, thetas, slots, weights)
+        norms = values.norm(dim=1)
+        if not bool(torch.isfinite(norms).all()):
+            raise ValueError(
+                f"derivative {depth} of the outputs of `function` is not finite at random "
+                "parameters and inputs. Look for square roots, norms or divisions at zero, or pass "
+                "`params` where it is finite, with `generic=False`."
+            )
+        sound = (norms > 0) & ((nudged - values).norm(dim=1) <= NOISE_LIMIT * norms)
+        return values[sound] / norms[sound, None]
+
+
+def _generic_point(draws: _Draws, scale: float) -> tuple[Tensor, Tensor]:
+    """The one of several random θ where the gradients span most, best conditioned; and gradients.
+
+    Where a unit is dead or always active, or two are nearly parallel, they span less.
+    """
+    best, found = None, (-1, 0.0)
+    for _ in range(CANDIDATES):
+        theta = draws.network.random_theta(scale, draws.generator)
+        gradients = draws.brackets(theta, 1)
+        values = torch.linalg.svdvals(gradients)
+        rank = int((values > RANK_TOLERANCE * values[:1]).sum())
+        here = (rank, float(values[rank - 1] / values[0]) if rank else 0.0)
+        if best is None or here > found:
+            best, found = (theta, gradients), here
+    assert best is not None
+    return best
 
 
 def _bracket(network: Parametric, depth: int) -> Field:
     """The field [g_p, [… [g₂, g₁]]], with [b, a] = Da·b − Db·a, where g_i is the i-th gradient."""
     gradient = grad(lambda theta, xs, w: w @ network(theta, *xs))
+
+    def last(theta: Tensor, slots: tuple[Tensor, ...], weights: Tensor) -> Tensor:
+        return gradient(theta, tuple(x[depth - 1] for x in slots), weights[depth - 1])
+
     if depth == 1:
-
-        def first(
-            theta: Tensor, slots: tuple[Tensor, ...], weights: Tensor
-        ) -> tuple[Tensor, Tensor]:
-            value = gradient(theta, tuple(x[0] for x in slots), weights[0])
-            return value, value.detach().norm()
-
-        return first
+        return last
     inner = _bracket(network, depth - 1)
 
-    def field(theta: Tensor, slots: tuple[Tensor, ...], weights: Tensor) -> tuple[Tensor, Tensor]:
-        def a(theta: Tensor) -> tuple[Tensor, Tensor]:
-            return inner(theta, slots, weights)
-
-        def b(theta: Tensor) -> Tensor:
-            return gradient(theta, tuple(x[depth - 1] for x in slots), weights[depth - 1])
-
-        b_here = b(theta)
-        a_here, a_along_b, size = cast(
-            "tuple[Tensor, ...]", jvp(a, (theta,), (b_here,), has_aux=True)
-        )
-        b_along_a = jvp(b, (theta,), (a_here,))[1]
-        terms = a_along_b.detach().norm() + b_along_a.detach().norm()
-        return a_along_b - b_along_a, terms + size * b_here.detach().norm()
+    def field(theta: Tensor, slots: tuple[Tensor, ...], weights: Tensor) -> Tensor:
+        b = last(theta, slots, weights)
+        a, a_along_b = jvp(lambda theta: inner(theta, slots, weights), (theta,), (b,))[:2]
+        b_along_a = jvp(lambda theta: last(theta, slots, weights), (theta,), (a,))[1]
+        return a_along_b - b_along_a
 
     return field

@@ -116,18 +116,22 @@ class QR(Variant):
 class Polar(Variant):
     """As `QR`, from the polar decomposition Y = WP: A(Y) turns the first k axes onto W.
 
-    Keeps all axioms. It does not depend on the order of the samples but through E, and does not
-    exist where I + EᵀW is singular (a −1 eigenvalue of the k×k top of W). Its derivative is that of
-    a singular value decomposition, infinite where two singular values of σ(Z) agree.
+    Keeps all axioms, but does not exist where I + EᵀW is singular (a −1 eigenvalue of the first k
+    rows of W). For k = h the map is unique and `QR` gives it. Its derivative is that of a singular
+    value decomposition, which is infinite where two singular values of σ(Z) agree.
     """
 
     axioms: ClassVar[Axioms] = Axioms()
 
     def carry(self, start: Point, end: Point, move: LinearMap) -> LinearMap:
+        if start.value.shape[-2] == start.value.shape[-1]:
+            return QR().carry(start, end, move)
         return _between(_complete_by_polar(end.value), _complete_by_polar(start.value))
 
     def require_samples(self, point: Point, argument: str) -> None:
         require_rank(point.value, argument)
+        if point.value.shape[-2] == point.value.shape[-1]:
+            return
         columns = _complete_by_polar(point.value).rotation.columns
         k = columns.shape[-1]
         eye = torch.eye(k, dtype=columns.dtype, device=columns.device)

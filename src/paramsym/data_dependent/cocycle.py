@@ -14,7 +14,7 @@ of `[..., r, h]`. Everything is pure, batched over leading axes and runs under `
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple, final
 
 import torch
@@ -192,7 +192,7 @@ class OneSample(Variant):
         frame: The choice of R_z.
     """
 
-    frame: MovingFrame = Householder()
+    frame: MovingFrame = field(default_factory=Householder)
     axioms: ClassVar[Axioms] = Axioms()
 
     def carry(self, start: Point, end: Point, move: LinearMap) -> LinearMap:

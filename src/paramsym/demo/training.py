@@ -7,8 +7,8 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from paramsym.conserved import gradient_descent_step
 from paramsym.data import Digits
+from paramsym.dynamics.drift import gradient_descent_step
 from paramsym.symmetry import Symmetry
 
 BATCH = 64

@@ -8,6 +8,7 @@ is the gradient at its activation; so Φ(z) changes at the rate −σ(z) g, whic
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import final
 
 import torch
@@ -118,8 +119,8 @@ def by_quadrature(
     """
 
     def ratio(x: Tensor) -> Tensor:
-        value, slope = torch.func.jvp(activation, (x,), (torch.ones_like(x),))
-        return value / torch.where(value == 0, 1, slope)
+        found = torch.func.jvp(activation, (x,), (torch.ones_like(x),))
+        return found[0] / torch.where(found[0] == 0, 1, found[1])
 
     return _integrated(name, ratio, poles)
 
@@ -133,10 +134,11 @@ def _integrated(name: str, ratio: Pointwise, poles: tuple[float, ...] = ()) -> P
 
     def start(x: Tensor) -> Tensor:
         """Where the integral to each entry begins: a fixed point of the entry's branch."""
-        bounds = (-math.inf, *ends, math.inf)
-        anchors = [_anchor(a, b) for a, b in zip(bounds, bounds[1:], strict=False)]
-        branch = torch.bucketize(x.detach(), x.new_tensor(ends))
-        return x.new_tensor(anchors)[branch]
+        first, *later = [_anchor(a, b) for a, b in pairwise((-math.inf, *ends, math.inf))]
+        found = torch.full_like(x, first)
+        for pole, anchor in zip(ends, later, strict=True):
+            found = torch.where(x > pole, anchor, found)
+        return found
 
     def value(x: Tensor) -> Tensor:
         return tanh_sinh.integral(ratio, start(x), x)
@@ -196,15 +198,21 @@ def dilogarithm_of_minus(q: Tensor) -> Tensor:
 
 
 def _softplus_ratio(x: Tensor) -> Tensor:
-    q = torch.exp(-x.abs())
+    q = _exp_of_minus_size(x)
     above = torch.log1p(q) * (1 + q) + x.clamp(min=0) * (1 + q)
     return torch.where(x > 0, above, _log1p_over(q) * (1 + q))
 
 
+def _exp_of_minus_size(x: Tensor) -> Tensor:
+    """e^{−|x|}, whose derivative at 0 is that from the left: torch's |x| has 0 there."""
+    return torch.exp(torch.where(x > 0, -x, x))
+
+
 def _log1p_over(q: Tensor) -> Tensor:
-    """log(1 + q)/q for q ≥ 0; 1 at 0."""
-    safe = torch.where(q > 0, q, 1)
-    return torch.where(q > 0, torch.log1p(safe) / safe, 1)
+    """log(1 + q)/q for q ≥ 0; below eps it is 1 to rounding, and derivatives would overflow."""
+    visible = q > torch.finfo(q.dtype).eps
+    safe = torch.where(visible, q, 1)
+    return torch.where(visible, torch.log1p(safe) / safe, 1)
 
 
 def _softplus(x: Tensor) -> Tensor:
@@ -212,7 +220,7 @@ def _softplus(x: Tensor) -> Tensor:
 
     For x > 0 the terms that grow are taken out: Li₂(−eˣ) = −π²/6 − x²/2 − Li₂(−e⁻ˣ).
     """
-    q, above = torch.exp(-x.abs()), x.clamp(min=0)
+    q, above = _exp_of_minus_size(x), x.clamp(min=0)
     li = dilogarithm_of_minus(q)
     right = above.square() / 2 - above * q - torch.log1p(q) * (1 + q) + li + math.pi**2 / 6
     left = x - _log1p_over(q) * (1 + q) - li
@@ -220,9 +228,12 @@ def _softplus(x: Tensor) -> Tensor:
 
 
 def _gelu_ratio(x: Tensor) -> Tensor:
-    """x/(1 + xφ/Φ): the quotient of density and distribution does not underflow in logarithms."""
-    density = -x.square() / 2 - math.log(2 * math.pi) / 2
-    return x / (1 + x * torch.exp(density - torch.special.log_ndtr(x)))
+    """x/(1 + xφ/Φ), with the normal density φ and distribution Φ; φ/Φ does not underflow."""
+    below, above = x.clamp(max=0), x.clamp(min=0)
+    scale = math.sqrt(2 / math.pi)
+    left = scale / torch.special.erfcx(-below * math.sqrt(0.5))
+    right = scale * torch.exp(-above.square() / 2) / (1 + torch.erf(above * math.sqrt(0.5)))
+    return x / (1 + x * torch.where(x < 0, left, right))
 
 
 def _silu_ratio(x: Tensor) -> Tensor:

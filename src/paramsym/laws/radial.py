@@ -71,7 +71,8 @@ def _of_norms(V: Tensor, U: Tensor, X: Tensor, profile: Potential, dim: int, che
 def power_law(W: Tensor, R: Tensor, p: float) -> Tensor:
     """‖W‖² − (p+1)‖R‖², a scalar, for σ(z) = ‖z‖^p z; any data.
 
-    *Proof.* Scaling W by c and R by c^−(p+1) changes nothing; this is its Q (§3). ∎
+    *Proof.* Scaling W by c and R by c^−(p+1) changes nothing; this is its Q (docs/derivations.md
+    §3). ∎
 
     Args:
         W: Vectors of the hidden space that write to it, as columns `[h, a]`: V, and b.

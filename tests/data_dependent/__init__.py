@@ -1,0 +1,1 @@
+"""The data-dependent action: frames, cocycles, networks, hidden spaces."""
