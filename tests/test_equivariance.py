@@ -1,5 +1,7 @@
 """Symmetries of black-box activations: the table, and laws over its rows."""
 
+from functools import cache
+
 import pytest
 import scipy.linalg
 import torch
@@ -15,6 +17,11 @@ both = pytest.mark.parametrize("affine", [False, True], ids=["linear", "affine"]
 BOUND = 1e-10
 """Rounding of the null space (1e-15) times the condition of the system (below 10²) and of the
 elements (below 10³)."""
+
+
+@cache
+def measured(row: Row, affine: bool = False) -> Equivariance:
+    return equivariance(row.sigma, 4, affine=affine)
 
 
 def points(count: int, scale: float = 1.0, h: int = 4, seed: int = 7) -> Tensor:
@@ -37,7 +44,7 @@ def homogeneous(matrix: Tensor, shift: Tensor) -> Tensor:
 @rows
 @both
 def test_table(row: Row, affine: bool) -> None:
-    found = equivariance(row.sigma, 4, affine=affine)
+    found = measured(row, affine)
     assert found.stable, found.reason
     assert found.group_dim == (row.affine if affine else row.linear)
     assert len(found.redundant) == row.redundant[affine]
@@ -48,7 +55,7 @@ def test_table(row: Row, affine: bool) -> None:
 
 @rows
 def test_group(row: Row) -> None:
-    found = equivariance(row.sigma, 4)
+    found = measured(row)
     if row.group is None:
         assert found.factors is None
         assert "not recognised" in found.group
@@ -61,18 +68,18 @@ def test_group(row: Row) -> None:
 @rows
 @both
 def test_pairs_are_equivariant_at_fresh_points(row: Row, affine: bool) -> None:
-    found = equivariance(row.sigma, 4, affine=affine)
+    found = measured(row, affine)
     z = points(200, 2.0)
-    jacobian = torch.stack([torch.autograd.functional.jacobian(row.sigma, x) for x in z])
-    finite = torch.isfinite(jacobian).flatten(1).all(1)
-    z, jacobian = z[finite], jacobian[finite]
     pairs = found.pairs.joined(found.redundant)
     for m, n, a, b in zip(
         pairs.inputs, pairs.outputs, pairs.input_shifts, pairs.output_shifts, strict=True
     ):
-        left = torch.einsum("kij,kj->ki", jacobian, z @ m.T + a)
-        right = row.sigma(z) @ n.T + b
-        assert (left - right).abs().max() < BOUND * max(1.0, float(right.abs().max()))
+        values, left = torch.func.jvp(row.sigma, (z,), (z @ m.T + a,))
+        right = values @ n.T + b
+        finite = torch.isfinite(left)
+        assert finite.all(1).sum() > 5
+        bound = BOUND * max(1.0, float(right.abs().max()))
+        assert (left - right)[finite].abs().max() < bound
 
 
 @rows
@@ -80,7 +87,7 @@ def test_pairs_are_equivariant_at_fresh_points(row: Row, affine: bool) -> None:
 @pytest.mark.parametrize("t", [-1.0, 0.5, 2.0])
 def test_pairs_integrate(row: Row, affine: bool, t: float) -> None:
     """σ(exp(tM) z) = exp(tN) σ(z), with another exponential than the library's."""
-    found = equivariance(row.sigma, 4, affine=affine)
+    found = measured(row, affine)
     if found.dimension == 0:
         return
     pair = random_pair(found, t)
@@ -99,7 +106,7 @@ def test_pairs_integrate(row: Row, affine: bool, t: float) -> None:
 @rows
 def test_algebra_is_closed(row: Row) -> None:
     """Brackets of pairs are pairs: ([M₁, M₂], [N₁, N₂])."""
-    found = equivariance(row.sigma, 4)
+    found = measured(row)
     pairs = found.pairs.joined(found.redundant)
     basis = torch.cat([pairs.input_part(), pairs.output_part()], 1).T
     for i in range(len(pairs)):
@@ -117,7 +124,7 @@ def test_algebra_is_closed(row: Row) -> None:
 def test_other_coordinates(row: Row, affine: bool) -> None:
     """Bσ(Az) has the pairs (A⁻¹MA, BNB⁻¹): as many."""
     rng = torch.Generator().manual_seed(5)
-    found = equivariance(row.sigma, 4, affine=affine)
+    found = measured(row, affine)
     a = torch.randn(4, 4, generator=rng, dtype=torch.float64) + 2 * torch.eye(4)
     b = torch.randn(found.p, found.p, generator=rng, dtype=torch.float64) + 2 * torch.eye(found.p)
     turned = equivariance(lambda z: row.sigma(z @ a.T) @ b.T, 4, affine=affine)
@@ -252,7 +259,7 @@ def test_the_same_draws_give_the_same_result() -> None:
 
 
 def test_inplace_functions_and_gradients_are_left_alone() -> None:
-    layer = torch.nn.Linear(3, 3).double()
+    layer = torch.nn.Linear(3, 3, bias=False).double()
     found = equivariance(lambda z: layer(z).relu_(), 3)
     assert found.group_dim == 3
     assert layer.weight.grad is None

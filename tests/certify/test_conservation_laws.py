@@ -218,6 +218,16 @@ def test_same_seed_same_numbers() -> None:
     assert (a.ranks, a.kept, a.dropped) == (b.ranks, b.kept, b.dropped)
 
 
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_every_seed_gives_the_same_count(seed: int) -> None:
+    # A single random point would have dead units here, and a pole near by there.
+    for network, n, expected in (
+        (perceptron(torch.relu, 2, 2, 1, bias=True), 2, 2),
+        (perceptron(radial, 1, 3, 1), 1, 2),
+    ):
+        assert count(network, n, seed=seed).laws == expected
+
+
 def test_unsettled_counts_say_so() -> None:
     function, params = perceptron(identity, 2, 2, 2, 1)
     found = count_conservation_laws(function, torch.zeros(2), params, max_depth=3)

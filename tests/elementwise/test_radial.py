@@ -81,15 +81,30 @@ def test_column_radial(name: str, rng: torch.Generator) -> None:
     assert_kept(lambda p: column_radial(p["V"], p["U"], X, phi), by_rows, points)
 
 
-@pytest.mark.parametrize("dim", [0, 1])
-def test_white_data_are_needed(dim: int, rng: torch.Generator) -> None:
-    X = orthonormal(9, 5, rng).T
-    law = row_radial if dim else column_radial
-    points = path(network(torch.tanh, dim), without_bias(start(rng)), X, 4.0)
-    phi = potential("tanh")
-    assert drift(lambda p: law(p["V"], p["U"], X, phi, check=False), points) > SEEN * GLOBAL
-    with pytest.raises(ValueError, match="orthonormal columns"):
-        law(points[0]["V"], points[0]["U"], X, phi)
+def test_rows_may_be_white_in_either_sense(rng: torch.Generator) -> None:
+    """XXᵀ = I with more samples than dimensions is enough for rows, and not for columns."""
+    X, phi = orthonormal(9, 5, rng).T, potential("tanh")
+    points = path(network(torch.tanh, 1), without_bias(start(rng)), X)
+
+    def law(p: Params, phi: Potential = phi) -> Tensor:
+        return row_radial(p["V"], p["U"], X, phi)
+
+    assert_kept(law, lambda p: law(p, power(0.0)), points)
+    params = {k: 2 * p for k, p in without_bias(start(rng)).items()}
+    points = path(network(torch.tanh, 0), params, X, 4.0)
+    total = drift(lambda p: column_radial(p["V"], p["U"], X, phi, check=False), points)
+    assert total > SEEN * GLOBAL
+    with pytest.raises(ValueError, match=r"orthonormal columns, XᵀX = I; got 9 samples"):
+        column_radial(points[0]["V"], points[0]["U"], X, phi)
+
+
+def test_rows_need_white_data(rng: torch.Generator) -> None:
+    X, phi = normal((5, 9), rng, 0.7), potential("tanh")
+    points = path(network(torch.tanh, 1), without_bias(start(rng)), X)
+    change = drift(lambda p: row_radial(p["V"], p["U"], X, phi, check=False), points)
+    assert change > SEEN * GLOBAL
+    with pytest.raises(ValueError, match="orthonormal columns or rows"):
+        row_radial(points[0]["V"], points[0]["U"], X, phi)
 
 
 @pytest.mark.parametrize("p", [-0.5, 0.5, 1.0, 2.0])

@@ -223,14 +223,16 @@ def _complex(factors: list[Factor]) -> list[Factor]:
 
 def _merged(factors: list[Factor]) -> tuple[Factor, ...]:
     """Equal factors on different blocks as copies of one another."""
-    alike: dict[tuple[Group, float | None], list[tuple[int, ...]]] = defaultdict(list)
-    for f in factors:
-        alike[f.group, f.degree].append(f.blocks[0])
+    alike: dict[tuple[Group, float | None], list[Factor]] = defaultdict(list)
+    for factor in factors:
+        degree = None if factor.degree is None else round(factor.degree, 9)
+        alike[factor.group, degree].append(factor)
     merged = []
-    for (group, degree), blocks in alike.items():
+    for (group, _), copies in alike.items():
         if isinstance(group, PositiveScaling):
-            group = PositiveScaling(len(blocks))
-        elif len(blocks) > 1:
-            group = replace(group, copies=len(blocks))
-        merged.append(Factor(group, tuple(sorted(blocks)), degree))
+            group = PositiveScaling(len(copies))
+        elif len(copies) > 1:
+            group = replace(group, copies=len(copies))
+        blocks = tuple(sorted(factor.blocks[0] for factor in copies))
+        merged.append(Factor(group, blocks, copies[0].degree))
     return tuple(merged)

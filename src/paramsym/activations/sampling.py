@@ -100,7 +100,7 @@ def check_activation(
             "`sigma` must be a callable on tensors of shape [..., h]; "
             f"got {type(sigma).__name__}. Pass a function such as `torch.relu`."
         )
-    points = torch.cat([draw_points(8, h, scale, generator) for scale in scales])
+    points = torch.cat([draw_points(12, h, scale, generator) for scale in scales])
     values = evaluate(sigma, points)
     _check_tensor(values, points)
     require_finite(values, points)
@@ -110,18 +110,7 @@ def check_activation(
             "`sigma` must return the same values for the same input; two calls differ. "
             "Switch randomness off (dropout: `.eval()`), and keep no state between calls."
         )
-    size = values.abs().max()
-    for shape in ((2, -1), (2, 3, -1)):
-        blocks = evaluate(sigma, points.reshape(*shape, h))
-        expected = (*points.reshape(*shape, h).shape[:-1], values.shape[1])
-        if (
-            tuple(blocks.shape) != expected
-            or (blocks.reshape(values.shape) - values).abs().max() > ROUNDING * size
-        ):
-            raise _not_rowwise(f"an input of {len(expected)} axes gives something else")
-    alone = torch.cat([evaluate(sigma, z[None]) for z in points])
-    if alone.shape != values.shape or (alone - values).abs().max() > ROUNDING * size:
-        raise _not_rowwise("a sample alone and within a batch gives different values")
+    _check_rowwise(sigma, points, values)
     return values.shape[1]
 
 
@@ -149,6 +138,22 @@ def _check_tensor(values: object, points: Tensor) -> None:
             "`sigma` must map [..., h] to [..., p]; it maps "
             f"{list(points.shape)} to {list(values.shape)}."
         )
+
+
+def _check_rowwise(sigma: Activation, points: Tensor, values: Tensor) -> None:
+    k, h = points.shape
+    for shape in ((2, k // 2, h), (2, 3, k // 6, h), (1, h)):
+        parts = points.split(1) if shape == (1, h) else (points.reshape(shape),)
+        try:
+            results = [evaluate(sigma, part) for part in parts]
+        except Exception as error:
+            raise _not_rowwise(f"it rejects shape {list(shape)}: {error}") from error
+        expected = (*shape[:-1], values.shape[1])
+        if any(tuple(result.shape) != expected for result in results):
+            raise _not_rowwise(f"it maps {list(shape)} to {list(results[0].shape)}")
+        again = torch.cat([result.reshape(-1, values.shape[1]) for result in results])
+        if (again - values).abs().max() > ROUNDING * values.abs().max():
+            raise _not_rowwise(f"samples in shape {list(shape)} have other values")
 
 
 def _not_rowwise(what: str) -> ValueError:

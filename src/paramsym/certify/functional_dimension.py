@@ -20,6 +20,9 @@ from paramsym.symmetry import Symmetry
 ENTRY_LIMIT = 40_000_000
 """Largest Jacobian, in entries (320 MB in float64), that is built."""
 
+MIN_ROWS = 2000
+"""Rows to start with, so that inputs meet the narrow regions of a ReLU network too."""
+
 ROUNDING = 2**7
 """Rounding errors of one entry of a Jacobian, in units of eps: those of a pass forward and a pass
 back through a few layers of a few dozen terms."""
@@ -73,7 +76,8 @@ def functional_dimension(
     """The functional dimension at θ, from the Jacobian on random inputs, in float64.
 
     Columns are normalised. Inputs are added, from 2d rows on, until twice as many do not raise the
-    rank: regions of a ReLU network that no input meets are not seen.
+    rank. Regions of a ReLU network that no input meets are not seen, and count as flat directions:
+    so do two units whose hyperplanes almost coincide.
 
     Args:
         function: A module, or a function of a parameter dict and inputs that returns a tensor.
@@ -96,7 +100,7 @@ def functional_dimension(
     theta = network.theta()
     example = hold(inputs, 1) if fixed else draw(inputs, 1, generator)
     outputs = network.output_count(theta, example)
-    count = 1 if fixed else math.ceil(2 * network.dim / outputs)
+    count = 1 if fixed else math.ceil(max(MIN_ROWS, 2 * network.dim) / outputs)
     jacobian = _jacobian(network, theta, inputs, count, outputs, fixed, generator)
     rank, values = _rank(jacobian)
     while not fixed and rank < network.dim:

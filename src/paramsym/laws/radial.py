@@ -28,44 +28,61 @@ def power(p: float) -> Potential:
 def row_radial(
     V: Tensor, U: Tensor, X: Tensor, profile: Potential, *, check: bool = True
 ) -> Tensor:
-    """Q_a = 2Φ(‖(VX)_{a:}‖) − ‖U_{:a}‖², `[h]`, for σ radial on each row of VX; white data.
+    """Q_a = 2Φ(‖(VX)_{a:}‖) − ‖U_{:a}‖², `[h]`, for σ radial on each row of VX.
 
-    Proposition G.1, eq. (67), which starts from a spectral initialisation; none is needed. *Proof.*
-    As in `elementwise`: for XᵀX = I the norm r_a of a row of Z moves by −ρ'(r_a) times the
-    component of the row's output gradient along it, so that dΦ(r_a)/dt = −⟨σ(Z)_{a:}, (UᵀG)_{a:}⟩,
-    which is half the rate of ‖U_{:a}‖². ∎
+    Proposition G.1, eq. (67), which has X = I and starts from a spectral initialisation; none is
+    needed. The data may be white in either sense, XᵀX = I or XXᵀ = I; it is enough that XXᵀX = X.
+    *Proof.* As in `elementwise`, Ż = −(∂L/∂Z) XᵀX, where XᵀX leaves the rows of Z alone, because
+    they are combinations of rows of X. So the norm r_a of a row moves by −ρ'(r_a) times the
+    component of the row's output gradient UᵀG along it, dΦ(r_a)/dt = −⟨σ(Z)_{a:}, (UᵀG)_{a:}⟩, and
+    this is half the rate of ‖U_{:a}‖². ∎
 
     Args:
         V: First layer, `[h, n]`.
         U: Second layer, `[m, h]`.
-        X: All samples as columns, `[n, k]`, with XᵀX = I.
+        X: All samples as columns, `[n, k]`.
         profile: Potential of ρ.
-        check: Also check values, as `elementwise`.
+        check: Also check values: the data, norms away from poles. Leave it out under `torch.func`
+            transforms, which cannot read values.
 
     Raises:
         ValueError: If shapes do not fit, or with `check` a value.
     """
-    return 2 * _of_norms(V, U, X, profile, 1, check) - U.square().sum(0)
+    norms = _norms(V, U, X, 1)
+    if check:
+        _require_isometry(X)
+        profile.require(norms, "norms of the rows of V @ X")
+    return 2 * profile(norms) - U.square().sum(0)
 
 
 def column_radial(
     V: Tensor, U: Tensor, X: Tensor, profile: Potential, *, check: bool = True
 ) -> Tensor:
-    """Q = 2 Σ_j Φ(‖(VX)_{:j}‖) − ‖U‖², a scalar, for σ radial on each column of VX; white data.
+    """Q = 2 Σ_j Φ(‖(VX)_{:j}‖) − ‖U‖², a scalar, for σ radial on each column of VX; XᵀX = I.
 
     One law for all neurons together: an output of a column mixes its neurons. Arguments and errors
-    are those of `row_radial`.
+    are those of `row_radial`, but for the data, which must be white as for `elementwise`.
     """
-    return 2 * _of_norms(V, U, X, profile, 0, check).sum() - U.square().sum()
-
-
-def _of_norms(V: Tensor, U: Tensor, X: Tensor, profile: Potential, dim: int, check: bool) -> Tensor:
-    require_layers(V, U, X)
-    norms = torch.linalg.vector_norm(V @ X, dim=dim)
+    norms = _norms(V, U, X, 0)
     if check:
         require_white(X)
-        profile.require(norms, "norms of V @ X")
-    return profile(norms)
+        profile.require(norms, "norms of the columns of V @ X")
+    return 2 * profile(norms).sum() - U.square().sum()
+
+
+def _norms(V: Tensor, U: Tensor, X: Tensor, dim: int) -> Tensor:
+    require_layers(V, U, X)
+    return torch.linalg.vector_norm(V @ X, dim=dim)
+
+
+def _require_isometry(X: Tensor) -> None:
+    """Raise unless XXᵀX = X to rounding: all singular values are 1 or 0."""
+    off = float((X @ X.mT @ X - X).abs().max()) if X.numel() else 0.0
+    if not off <= 16 * torch.finfo(X.dtype).eps * max(X.shape):
+        raise ValueError(
+            "`X` must have orthonormal columns or rows, XᵀX = I or XXᵀ = I; got "
+            f"max|XXᵀX − X| = {off:.1e}. Whiten the data first."
+        )
 
 
 def power_law(W: Tensor, R: Tensor, p: float) -> Tensor:
