@@ -1,8 +1,8 @@
 """Counting conservation laws, beside published times of the same counts by computer algebra.
 
-The other times are those of public SageMath notebooks, which compute the Lie algebra of linear
-networks symbolically: CPU seconds as published, on another machine. They cannot be run again here,
-so that the ratio says no more than the order of magnitude, and nothing is promised of it.
+The other times are the CPU seconds published with SageMath notebooks for networks of these widths,
+on another machine. They could not be run again here, so that the ratio says no more than the order
+of magnitude, and nothing is promised of it. Ours are CPU seconds for a linear network.
 """
 
 import time
@@ -16,7 +16,7 @@ from benchmarks.timing import Comparison
 from paramsym.certify import count_conservation_laws
 
 PUBLISHED = {(2, 3, 3, 3, 2): 7.4, (5, 10, 5): 77.0}
-"""CPU seconds, by the widths of a linear network."""
+"""CPU seconds, by the widths of the network."""
 
 REPETITIONS = 5
 

@@ -36,7 +36,12 @@ def run() -> Iterator[Comparison]:
             return (w @ torch.linalg.pinv(b)) @ a
 
         for name, frame in FRAMES.items():
-            ours = _transfer(frame, a, b, w)
+
+            def ours(
+                frame: MovingFrame = frame, a: Tensor = a, b: Tensor = b, w: Tensor = w
+            ) -> Tensor:
+                return frame.transfer(a, b, w)
+
             yield compare(f"{name}, h={h} / dense", ours, products, pairs=5, limit=1.0)
             yield compare(f"{name}, h={h} / pinv", ours, pinv, pairs=3, limit=1.0)
     for h, k in ((32, 16), (512, 256)):
@@ -44,7 +49,7 @@ def run() -> Iterator[Comparison]:
         U = draw(10, h)
 
         def by_qr(z: Tensor = z, g: Tensor = g, U: Tensor = U) -> Tensor:
-            return QR().carry(_point(z @ g.mT), _point(z), LinearMapOfNothing).transpose(U)
+            return QR().reader(g, z, torch.tanh).transpose(U)
 
         def by_pinv(z: Tensor = z, g: Tensor = g, U: Tensor = U) -> Tensor:
             before, after = torch.tanh(z), torch.tanh(z @ g.mT)

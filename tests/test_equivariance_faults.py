@@ -59,8 +59,7 @@ def test_false_symmetries_are_not_reported(name: str, h: int, affine: bool) -> N
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("relu6", "the dimension depends on the scale: 4 at 0.3, . at 1, 0 at 3, 0 over all"),
-        ("hardtanh", "depends on the scale"),
+        ("relu6", "the dimension depends on the scale: 4 at 0.3, .* 0 over all"),
         ("clipped at 100", "4 of 4 pairs fail at scale 100"),
         ("not linear far away", "16 of 16 pairs fail at scale 100"),
         ("hardshrink", "σ is not continuous"),

@@ -29,10 +29,10 @@ class Block(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.embed = nn.Embedding(11, 6)
-        self.norm = nn.LayerNorm(6)
-        self.up, self.down = nn.Linear(6, 24), nn.Linear(24, 6, bias=False)
-        self.head = nn.Linear(6, 3)
+        self.embed = nn.Embedding(11, 12)
+        self.norm = nn.LayerNorm(12)
+        self.up, self.down = nn.Linear(12, 24), nn.Linear(24, 12, bias=False)
+        self.head = nn.Linear(12, 3)
 
     def forward(self, tokens: Tensor) -> Tensor:
         x = self.embed(tokens)
@@ -52,7 +52,7 @@ def deep() -> tuple[nn.Module, str, str, Tensor]:
 
 
 def block() -> tuple[nn.Module, str, str, Tensor]:
-    return Block(), "up", "down", torch.randint(11, (4, 3))
+    return Block(), "up", "down", torch.arange(9).reshape(3, 3)
 
 
 def convolutional() -> tuple[nn.Module, str, str, Tensor]:
@@ -135,7 +135,7 @@ def test_the_hidden_state_is_what_the_layer_writes() -> None:
     z, activation = space.hidden(params_of(space), (x,))
     model = space.model
     assert isinstance(model, Block)
-    expected = model.up(model.norm(model.embed(x))).reshape(12, 24)
+    expected = model.up(model.norm(model.embed(x))).reshape(9, 24)
     assert torch.equal(z, expected)
     assert torch.equal(activation(2 * z), nn.functional.gelu(2 * z))
 

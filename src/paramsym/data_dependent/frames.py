@@ -94,7 +94,7 @@ def _scaled(z: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
             f"a frame's vector must be float32, float64 or bfloat16; got {z.dtype}. "
             "Convert it with `.float()`."
         )
-    scale = z.detach().abs().amax(-1, keepdim=True)
+    scale = torch.linalg.vector_norm(z.detach(), float("inf"), -1, keepdim=True)
     return z / scale, scale
 
 
@@ -121,11 +121,12 @@ class Householder(MovingFrame):
     """
 
     def rotate(self, y: Tensor, w: Tensor) -> Tensor:
-        u = y / _norm(y)
-        first = u[..., :1]
-        sign = torch.where(first < 0, -1.0, 1.0).to(u)
-        v = torch.cat([first + sign, u[..., 1:]], -1)
-        return sign * (v * (_dot(v, w) / (1 + first.abs())) - w)
+        size, first = _norm(y), y[..., :1]
+        sign = torch.where(first < 0, -1.0, 1.0).to(y)
+        end = sign * size  # y + end·e₁ is the mirror vector; it is not formed
+        share = (_dot(y, w) + end * w[..., :1]) / (size * (size + first.abs()))
+        out = torch.addcmul(w * -sign, y, sign * share)
+        return torch.cat([out[..., :1] + size * share, out[..., 1:]], -1)
 
     def rotate_back(self, y: Tensor, w: Tensor) -> Tensor:
         return self.rotate(y, w)
