@@ -1,4 +1,4 @@
-"""`python -m benchmarks [acting] [discovering] [--json FILE]`."""
+"""`python -m benchmarks [SUITE]... [--json FILE]`."""
 
 import argparse
 import json
@@ -12,12 +12,14 @@ from rich.console import Console
 from rich.table import Table
 
 import paramsym
-from benchmarks import acting, discovering
+from benchmarks import acting, counting, data_dependent, discovering
 from benchmarks.timing import Comparison
 
 SUITES: dict[str, Callable[[], Iterator[Comparison]]] = {
     "acting": acting.run,
     "discovering": discovering.run,
+    "data_dependent": data_dependent.run,
+    "counting": counting.run,
 }
 
 

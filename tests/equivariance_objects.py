@@ -15,10 +15,10 @@ class Row:
     Attributes:
         name: Its name.
         sigma: The function.
-        linear: Dimension of the group of (M) that acts on the input.
-        affine: The same with shifts, or with `redundant` of the whole pair space (see there).
-        redundant: Relations of the output, in the linear and the affine case.
+        linear: Dimension of the linear group that acts on the input.
+        affine: Dimension of the affine one.
         group: The linear group in words; `None` where it is not a known one.
+        redundant: Number of relations of the output, in the linear and in the affine case.
     """
 
     name: str

@@ -5,7 +5,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from paramsym.activations import equivariance
     from paramsym.discovery import discover
+    from paramsym.discovery.registering import register_activation
     from paramsym.element import AlgebraElement, GroupElement
     from paramsym.family import Exactness, Family
     from paramsym.groups import (
@@ -41,12 +43,16 @@ __all__ = [
     "Translation",
     "Verification",
     "discover",
+    "equivariance",
     "load",
+    "register_activation",
     "save",
 ]
 
 _HOMES = {
+    "activations": ("equivariance",),
     "discovery": ("discover",),
+    "discovery.registering": ("register_activation",),
     "element": ("AlgebraElement", "GroupElement"),
     "family": ("Exactness", "Family"),
     "groups": (

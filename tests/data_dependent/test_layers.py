@@ -161,9 +161,7 @@ def printed_d5(
 
 
 @pytest.mark.parametrize("last", [True, False])
-def test_proposition_d5_as_printed_changes_the_outputs(
-    last: bool, rng: torch.Generator
-) -> None:
+def test_proposition_d5_as_printed_changes_the_outputs(last: bool, rng: torch.Generator) -> None:
     widths, activations = NETWORKS["four layers, mixed"]
     layers, g = network(widths, True, rng), elements(widths, rng)
     x = torch.randn(widths[0], generator=rng, dtype=F64)

@@ -164,9 +164,7 @@ class TestWhatTheVariantsAre:
             assert gap(pi, before @ torch.linalg.pinv(after)) <= tolerance
             assert torch.linalg.matrix_rank(pi) == min(k, H)
 
-    def test_pinv_is_not_exact_for_more_samples_than_dimensions(
-        self, rng: torch.Generator
-    ) -> None:
+    def test_pinv_is_not_exact_for_more_samples_than_dimensions(self, rng: torch.Generator) -> None:
         def residual(k: int) -> float:
             z, g = draw(k, H, rng=rng), element(rng)
             pi = PseudoInverse().reader(g, z, torch.tanh)
@@ -182,9 +180,7 @@ class TestWhatTheVariantsAre:
         for other in (QR(), Polar(), Twisted(), PseudoInverse()):
             assert least.norm() < (other.reader(g, z, torch.tanh).transpose(U) - U).norm()
 
-    def test_qr_of_one_sample_is_a_householder_frame_up_to_sign(
-        self, rng: torch.Generator
-    ) -> None:
+    def test_qr_of_one_sample_is_a_householder_frame_up_to_sign(self, rng: torch.Generator) -> None:
         z, g = draw(1, H, rng=rng), element(rng)
         ours = QR().cocycle(g, z, torch.tanh).matrix(z, H)
         frame = OneSample().cocycle(g, z, torch.tanh).matrix(z, H)
@@ -230,9 +226,7 @@ class TestBlockReflector:
         assert (reflector.transpose(eye) - Q).abs().max() <= tolerance
 
     @pytest.mark.parametrize("sign", [1, -1])
-    def test_batches_that_are_triangular_already(
-        self, sign: int, rng: torch.Generator
-    ) -> None:
+    def test_batches_that_are_triangular_already(self, sign: int, rng: torch.Generator) -> None:
         """LAPACK makes no reflection for a column that is zero below its diagonal."""
         values = sign * torch.tril(draw(4, H, rng=rng)) + 2 * sign * torch.eye(4, H, dtype=F64)
         g = element(rng)
@@ -254,9 +248,7 @@ class TestTransforms:
 
         assert torch.autograd.gradcheck(moved, (g, z, U), check_forward_ad=True)
 
-    def test_vmap_is_a_loop_and_so_are_leading_axes(
-        self, name: str, rng: torch.Generator
-    ) -> None:
+    def test_vmap_is_a_loop_and_so_are_leading_axes(self, name: str, rng: torch.Generator) -> None:
         z, U = draw(3, 4, H, rng=rng), draw(2, H, rng=rng)
         g = torch.stack([element(rng) for _ in range(3)])
 

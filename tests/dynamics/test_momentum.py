@@ -69,16 +69,14 @@ def follow(network: Subject, steps: list[Step], lr: float, **options: Any) -> Mo
 @pytest.mark.parametrize("name", NETWORKS)
 def test_minibatch_training(name: str, kind: str, seed: int) -> None:
     network, options = subject(name), KINDS[kind]
-    lr = 5e-4 if name == "dense cube" else 2e-3
+    lr = 5e-5 if name == "dense cube" else 2e-3
     rng = torch.Generator().manual_seed(seed)
     steps = list(training(network, 40, rng, lr=lr, **options))
     state = follow(network, steps, lr, **options)
     measured = network.symmetry.conserved(steps[-1].after)
     assert distance(state.Q, measured) <= EXACT
-    if options or name != "softmax head":
-        assert distance(network.symmetry.conserved(network.params), measured) > 1e6 * EXACT or (
-            name == "softmax head"
-        )
+    if name != "softmax head" or "weight_decay" in options:  # whose Q drifts by decay alone
+        assert distance(network.symmetry.conserved(network.params), measured) > 1e6 * EXACT
 
 
 @pytest.mark.parametrize("kind", ["heavy ball, decay", "nesterov, decay"])

@@ -338,10 +338,10 @@ def fibres(rng: torch.Generator) -> Evidence:
     for shape in GRID:
         n, h, m = shape
         theta = draw(shape, rng)
-        one = {"dtype": torch.float64}
-        by_u = torch.kron(torch.eye(m, **one), theta["V"].T.contiguous())
-        by_v = torch.kron(theta["U"], torch.eye(n, **one))
-        fibre = h * (n + m) - int(torch.linalg.matrix_rank(torch.cat([by_u, by_v], 1)))
+        by_u = torch.einsum("ia,jk->ikaj", torch.eye(m, dtype=torch.float64), theta["V"])
+        by_v = torch.einsum("ij,kb->ikjb", theta["U"], torch.eye(n, dtype=torch.float64))
+        differential = torch.cat([by_u.reshape(m * n, -1), by_v.reshape(m * n, -1)], 1)
+        fibre = h * (n + m) - int(torch.linalg.matrix_rank(differential))
         excess = fibre - orbit(GeneralLinear, shape, theta)
         printed += excess != 0
         corrected += excess != max(0, h - min(n, m)) * max(0, max(n, m) - h)

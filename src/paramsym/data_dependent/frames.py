@@ -71,12 +71,12 @@ class MovingFrame(ABC):
     def transfer(self, a: Tensor, b: Tensor, w: Tensor) -> Tensor:
         """R_a R_b⁻¹ w, which carries b to a."""
         (y, p), (x, q) = _scaled(a, w), _scaled(b, w)
-        return _times(self.rotate(y, self.rotate_back(x, w)) * (_norm(y) / _norm(x)), p, q)
+        return _times(self.rotate(y, self.rotate_back(x, w)), _norm(y) / _norm(x), p, q)
 
     def transfer_transpose(self, a: Tensor, b: Tensor, w: Tensor) -> Tensor:
         """(R_a R_b⁻¹)ᵀ w."""
         (y, p), (x, q) = _scaled(a, w), _scaled(b, w)
-        return _times(self.rotate(x, self.rotate_back(y, w)) * (_norm(y) / _norm(x)), p, q)
+        return _times(self.rotate(x, self.rotate_back(y, w)), _norm(y) / _norm(x), p, q)
 
 
 def _scaled(z: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
@@ -94,14 +94,14 @@ def _scaled(z: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
             f"a frame's vector must be float32, float64 or bfloat16; got {z.dtype}. "
             "Convert it with `.float()`."
         )
-    scale = torch.linalg.vector_norm(z.detach(), float("inf"), -1, keepdim=True)
+    scale = z.detach().abs().amax(-1, keepdim=True)
     return z / scale, scale
 
 
-def _times(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
-    """x·p/q, which overflows only where x or the result does: p/q alone may."""
+def _times(x: Tensor, ratio: Tensor, p: Tensor, q: Tensor) -> Tensor:
+    """x·ratio·p/q, which overflows only where x or the result does: p/q alone may."""
     half = p.sqrt() / q.sqrt()
-    return x * half * half
+    return x * (half * ratio) * half
 
 
 def _norm(y: Tensor) -> Tensor:
