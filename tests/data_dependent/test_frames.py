@@ -261,7 +261,11 @@ class TestBadInput:
         z[1] = 1
         with pytest.raises(ValueError, match=r"must not be the zero vector, .*; 2 of 3"):
             require_locus(z)
-        assert Householder().apply(z[0], z[1]).isnan().all()
+        for frame in FRAMES.values():
+            assert frame.apply(z[0], z[1]).isnan().all()
+            for f in (frame.apply, frame.transpose, frame.inverse):
+                with pytest.raises(ValueError, match="must not be the zero vector"):
+                    f(z[0], z[1], check=True)
 
     def test_values_must_be_finite(self) -> None:
         with pytest.raises(ValueError, match="`z` must be finite; 1 of 2"):

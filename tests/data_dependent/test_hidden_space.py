@@ -148,6 +148,7 @@ def test_it_is_the_action_on_layers() -> None:
     plain = act_on_layers([g], layers, [torch.tanh], x, QR())
     moved = space.act(g, params, (x,), QR())
     assert (moved["0.weight"] - plain[0].weight).norm() <= tolerance(space, x)
+    assert plain[0].bias is not None
     assert (moved["0.bias"] - plain[0].bias).norm() <= tolerance(space, x)
     assert (moved["2.weight"] - plain[1].weight).norm() <= tolerance(space, x)
 
@@ -192,6 +193,17 @@ def test_least_squares_takes_any_batch() -> None:
     before = run(space, params, x)
     after = run(space, space.act(g, params, (x,), PseudoInverse(), check=True), x)
     assert 1e-6 < (after - before).norm() / before.norm() < 0.5
+
+
+def test_dead_neurons_do_not_stop_least_squares() -> None:
+    net = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2)).double()
+    with torch.no_grad():
+        net[0].bias[0] = -1e3
+    x = torch.randn(50, 4, dtype=F64)
+    space = hidden_space(net, "0", "2", (x,))
+    g = torch.diag(torch.linspace(0.5, 2, 6, dtype=F64))  # a symmetry of ReLU
+    moved = space.act(g, params_of(space), (x,), PseudoInverse(), check=True)
+    assert (run(space, moved, x) - net(x)).norm() <= 1e-12 * net(x).norm()
 
 
 class TestTransforms:
@@ -340,7 +352,7 @@ class TestRefusals:
 
     def test_sizes(self) -> None:
         net = nn.Sequential(nn.Linear(4, 6), nn.GLU(), nn.Linear(3, 2))
-        with pytest.raises(ValueError, match="must take the 6 coordinates.*it takes 3"):
+        with pytest.raises(ValueError, match=r"must take the 6 coordinates.*it takes 3"):
             hidden_space(net, "0", "2", (torch.randn(2, 4),))
 
     def test_tied_layers(self) -> None:
@@ -358,7 +370,7 @@ class TestRefusals:
             space.act(g[None], params, (x,))
         with pytest.raises(ValueError, match="`g` must be invertible"):
             space.act(0 * g, params, (x,), check=True)
-        with pytest.raises(ValueError, match="`params` must hold '2.weight'.*got nothing"):
+        with pytest.raises(ValueError, match=r"`params` must hold '2.weight'.*got nothing"):
             space.act(g, {k: p for k, p in params.items() if k != "2.weight"}, (x,))
         with pytest.raises(ValueError, match="numerical rank is 1"):
             space.freeze(g, (x[:1].expand(3, -1),))

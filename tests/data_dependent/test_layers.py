@@ -243,11 +243,11 @@ class TestBadInput:
     def test_shapes(self) -> None:
         with pytest.raises(ValueError, match=r"`layers\[0\].weight` must have shape \[m, 5\]"):
             act_on_layers(self.G, self.LAYERS, [torch.tanh], torch.ones(5))
+        wrong = [self.LAYERS[0], Affine(torch.ones(2, 3))]
         with pytest.raises(ValueError, match=r"`layers\[1\].weight`.*`layers\[0\]` has 4"):
-            wrong = [self.LAYERS[0], Affine(torch.ones(2, 3))]
             act_on_layers(self.G, wrong, [torch.tanh], self.X)
+        wrong = [Affine(torch.ones(4, 3), torch.ones(3)), self.LAYERS[1]]
         with pytest.raises(ValueError, match=r"`layers\[0\].bias` must have shape \[4\]"):
-            wrong = [Affine(torch.ones(4, 3), torch.ones(3)), self.LAYERS[1]]
             act_on_layers(self.G, wrong, [torch.tanh], self.X)
         with pytest.raises(ValueError, match=r"`g\[0\]` must have shape \[..., 4, 4\]"):
             act_on_layers([torch.eye(3)], self.LAYERS, [torch.tanh], self.X)

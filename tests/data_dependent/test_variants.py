@@ -294,7 +294,7 @@ class TestBadInput:
     @pytest.mark.parametrize("name", VARIANTS)
     def test_samples_that_repeat(self, name: str) -> None:
         z = self.Z[[0, 1, 0]]
-        with pytest.raises(ValueError, match="must have full rank 3.*numerical rank is 2"):
+        with pytest.raises(ValueError, match=r"must have full rank 3.*numerical rank is 2"):
             VARIANTS[name].cocycle(self.G, z, torch.tanh, check=True)
 
     def test_a_dead_sample(self) -> None:
@@ -320,7 +320,7 @@ class TestBadInput:
 
     def test_a_singular_g(self) -> None:
         g = torch.ones(4, 4, dtype=F64)
-        with pytest.raises(ValueError, match="`g` must be invertible.*condition number"):
+        with pytest.raises(ValueError, match=r"`g` must be invertible.*condition number"):
             QR().cocycle(g, self.Z, torch.tanh, check=True)
 
     @pytest.mark.parametrize("value", [math.nan, math.inf])
@@ -345,7 +345,7 @@ class TestBadInput:
     def test_types(self) -> None:
         with pytest.raises(TypeError, match="`g` must be a floating-point tensor; got list"):
             QR().cocycle([[1.0]], self.Z, torch.tanh)  # type: ignore[arg-type]
-        with pytest.raises(TypeError, match="`z` must be a floating-point tensor; got torch.int"):
+        with pytest.raises(TypeError, match=r"`z` must be a floating-point tensor; got torch\.int"):
             QR().cocycle(self.G, self.Z.long(), torch.tanh)
 
     def test_a_polar_factor_with_eigenvalue_minus_one(self) -> None:

@@ -87,7 +87,7 @@ def test_gradient_descent_follows_to_second_order(name: str) -> None:
 @pytest.mark.parametrize("momentum", [0.5, 0.9])
 def test_momentum_multiplies_the_drift(momentum: float) -> None:
     """At equal η/(1−β), by (1+β)/(1−β); the start at rest costs some steps of 1/(1−β)."""
-    network, step, count = subject("deep identity"), 1e-4, 5000
+    network, step, count = subject("dense identity"), 2e-4, 1500
     start = quantity(network, network.params)
     plain = quantity(network, descend(network, step, count)) - start
     lr = step * (1 - momentum)

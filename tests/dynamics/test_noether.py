@@ -72,10 +72,14 @@ def test_current(name: str) -> None:
         told = current_along(measured[0], times, sources, TAU)
         printed = current_along(measured[0], times, sources, 2 * TAU)
         size = measured.abs().max()
+        coarse = current_along(measured[0], times[::2], sources[::2], TAU)
+        # Of fourth order: half the samples have 16 times the error, and differ by 15 times.
         error = (told - measured).abs().max() / size
-        # The spline's: (spacing · 2/τ)⁴ and a constant.
-        assert error <= (2 / TAU / 400) ** 4
-        assert (printed - measured).abs().max() / size > 0.1
+        assert error <= (coarse - told[::2]).abs().max() / size / 8 + 1e3 * RELATIVE
+        assert error <= 1e-7
+        wrong = (printed - measured).abs().max() / size
+        assert wrong > 0.1
+        assert wrong > 1e6 * error
 
 
 def test_rotations_have_no_source(rng: torch.Generator) -> None:
@@ -136,8 +140,8 @@ def turning(network: Subject, steps: int, rng: torch.Generator, **options: Any) 
     return worst
 
 
-ROUNDED = 1e-11
-"""N_{t+1}N_tᵀ is rounded relative to ‖θ‖², which is up to 1e4 times ‖θ‖‖Δθ‖ in these runs."""
+ROUNDED = 1e-12
+"""4·eps relative to ‖θ‖², which is up to 1e3 times ‖θ‖‖Δθ‖ in these runs."""
 
 
 @pytest.mark.parametrize("name", RADIAL)
@@ -155,7 +159,7 @@ def test_exactly_symmetric(name: str, options: Options, rng: torch.Generator) ->
 @pytest.mark.parametrize(
     ("optimiser", "options", "least"),
     [
-        (torch.optim.SGD, {"lr": 0.02, "momentum": 0.9, "nesterov": True}, 1e-5),
+        (torch.optim.SGD, {"lr": 0.02, "momentum": 0.9, "nesterov": True}, 1e-3),
         (torch.optim.Adam, {"lr": 0.02}, 1e-2),
         (torch.optim.AdamW, {"lr": 0.02, "weight_decay": 0.1}, 1e-2),
     ],
@@ -169,7 +173,7 @@ def test_not_symmetric(
     rng: torch.Generator,
 ) -> None:
     found = turning(subject(name), 60, rng, optimiser=optimiser, **options)
-    assert found > max(least, 1e6 * ROUNDED)
+    assert found > least > 1e6 * ROUNDED
 
 
 def test_a_heavy_ball_that_starts_with_a_velocity(rng: torch.Generator) -> None:

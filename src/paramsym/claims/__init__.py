@@ -7,6 +7,7 @@ Gradient Flow*, ICLR 2023. `paramsym verify` runs them.
 from paramsym.claims import (
     equivariances,
     orbits,
+    rotations,
     data_dependence,
     conservation,
     elementwise,
@@ -17,4 +18,4 @@ from paramsym.claims.claim import CLAIMS, Claim, Evidence, Residual, Result, Ver
 
 __all__ = ["CLAIMS", "Claim", "Evidence", "Residual", "Result", "Verdict"]
 
-_ = (equivariances, orbits, data_dependence, conservation, elementwise, dynamics, landscape)
+_ = (equivariances, orbits, rotations, data_dependence, conservation, elementwise, dynamics, landscape)

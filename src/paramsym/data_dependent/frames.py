@@ -9,7 +9,7 @@ the other columns would be a frame of the tangent bundle of the sphere. Every cl
 jumps.
 
 The functions are pure, batched over leading axes, and run under `torch.func`. At z = 0 there is no
-frame, and they return NaN; `require_locus` is the check that raises.
+frame, and they return NaN; `check=True` reads values and raises.
 """
 
 from abc import ABC, abstractmethod
@@ -53,19 +53,29 @@ class MovingFrame(ABC):
     def rotate_back(self, y: Tensor, w: Tensor) -> Tensor:
         """R_yᵀ w / ‖y‖, the inverse of `rotate`."""
 
-    def apply(self, z: Tensor, w: Tensor) -> Tensor:
-        """R_z w, for z and w of shape `[..., h]`, which broadcast."""
-        y, scale = _scaled(z, w)
+    def apply(self, z: Tensor, w: Tensor, *, check: bool = False) -> Tensor:
+        """R_z w, for z and w of shape `[..., h]`, which broadcast.
+
+        Args:
+            z: Vectors, not zero.
+            w: Vectors that R_z is applied to.
+            check: Also check that z is finite and not zero.
+
+        Raises:
+            ValueError: If the sizes differ, or with `check` if z has no frame.
+            TypeError: If z is not float32, float64 or bfloat16.
+        """
+        y, scale = _scaled(z, w, check)
         return self.rotate(y, w) * _norm(y) * scale
 
-    def transpose(self, z: Tensor, w: Tensor) -> Tensor:
+    def transpose(self, z: Tensor, w: Tensor, *, check: bool = False) -> Tensor:
         """R_zᵀ w."""
-        y, scale = _scaled(z, w)
+        y, scale = _scaled(z, w, check)
         return self.rotate_back(y, w) * _norm(y) * scale
 
-    def inverse(self, z: Tensor, w: Tensor) -> Tensor:
+    def inverse(self, z: Tensor, w: Tensor, *, check: bool = False) -> Tensor:
         """R_z⁻¹ w = R_zᵀ w / ‖z‖²."""
-        y, scale = _scaled(z, w)
+        y, scale = _scaled(z, w, check)
         return self.rotate_back(y, w) / _norm(y) / scale
 
     def transfer(self, a: Tensor, b: Tensor, w: Tensor) -> Tensor:
@@ -79,7 +89,7 @@ class MovingFrame(ABC):
         return _times(self.rotate(x, self.rotate_back(y, w)), _norm(y) / _norm(x), p, q)
 
 
-def _scaled(z: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
+def _scaled(z: Tensor, w: Tensor, check: bool = False) -> tuple[Tensor, Tensor]:
     """z divided by its largest entry, and that entry, so that squares neither over- nor underflow.
 
     The entry is detached: what is computed does not depend on it, so neither do derivatives.
@@ -94,6 +104,8 @@ def _scaled(z: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
             f"a frame's vector must be float32, float64 or bfloat16; got {z.dtype}. "
             "Convert it with `.float()`."
         )
+    if check:
+        require_locus(z)
     scale = z.detach().abs().amax(-1, keepdim=True)
     return z / scale, scale
 
