@@ -198,7 +198,7 @@ def test_least_squares_takes_any_batch() -> None:
 def test_dead_neurons_do_not_stop_least_squares() -> None:
     net = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2)).double()
     with torch.no_grad():
-        net[0].bias[0] = -1e3
+        net.get_parameter("0.bias")[0] = -1e3
     x = torch.randn(50, 4, dtype=F64)
     space = hidden_space(net, "0", "2", (x,))
     g = torch.diag(torch.linspace(0.5, 2, 6, dtype=F64))  # a symmetry of ReLU

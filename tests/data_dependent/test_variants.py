@@ -199,6 +199,25 @@ class TestWhatTheVariantsAre:
         steps = QR().reader(f, z, torch.tanh) @ QR().reader(g, z @ f.mT, torch.tanh)
         assert gap(steps.matrix(z, H), joint) <= bound(float(torch.linalg.cond(torch.tanh(z))))
 
+    def test_reflections_jump_near_the_identity_and_turns_do_not(
+        self, rng: torch.Generator
+    ) -> None:
+        z = draw(3, H, rng=rng)
+        z[0, 0] = 1e-9
+        g = torch.eye(H, dtype=F64)
+        g[0, 1] = -2e-9 / z[0, 1]  # takes z[0, 0] to −1e-9
+        one = torch.eye(H, dtype=F64)
+
+        def change(variant: Variant, k: int) -> float:
+            c = variant.cocycle(g, z[:k], torch.tanh).matrix(z, H)
+            return float(torch.linalg.matrix_norm(c - one, 2))
+
+        assert change(QR(), 3) > 0.1
+        assert change(OneSample(), 1) > 0.1
+        assert change(Polar(), 3) < 1e-6
+        assert change(Twisted(), 3) < 1e-6
+        assert change(OneSample(Geodesic()), 1) < 1e-6
+
     def test_large_spaces(self, rng: torch.Generator) -> None:
         z = torch.randn(64, 1024, generator=rng, dtype=F64)
         g = torch.eye(1024, dtype=F64) + 0.01 * torch.randn(1024, 1024, generator=rng, dtype=F64)

@@ -101,8 +101,10 @@ def _between(end: _Completion, start: _Completion) -> LinearMap:
 class QR(Variant):
     """c(g, Z) = A(σ(gZ)) A(σ(Z))⁻¹ with A(Y) = Q diag(R, τI), from the QR decomposition of Y.
 
-    Keeps all axioms; the default for batches. For k = 1 it is a Householder frame up to sign.
-    Differentiable wherever σ(Z) and σ(gZ) have full rank and no reflection changes sign.
+    Keeps all axioms, and always exists at full rank; the default for batches. For k = 1 it is a
+    Householder frame up to sign. As that, it jumps where one of its k reflections changes sign, so
+    that even a g near the identity may change U much; `Polar` and `Twisted` do not. Differentiable
+    elsewhere.
     """
 
     axioms: ClassVar[Axioms] = Axioms()
