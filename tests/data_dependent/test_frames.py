@@ -230,6 +230,22 @@ def test_derivatives_are_finite_at_zeros(name: str, draw: str, rng: torch.Genera
 
 
 @pytest.mark.parametrize("name", FRAMES)
+def test_no_derivative_passes_through_nan(name: str, rng: torch.Generator) -> None:
+    z, w = zero_tail(6, rng).requires_grad_(), normal(6, rng)
+    with torch.autograd.set_detect_anomaly(True):
+        (slope,) = torch.autograd.grad(FRAMES[name].apply(z, w).sum(), z)
+    assert torch.isfinite(slope).all()
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_a_transfer_spans_the_float_range(name: str, rng: torch.Generator) -> None:
+    a, b = normal(5, rng).abs(), normal(5, rng).abs()
+    for small, large in ((a * 1e-290, b * 1e300), (a * 1e300, b * 1e-290)):
+        carried = FRAMES[name].transfer(small, large, large)
+        assert (carried - small).abs().max() <= 64 * EPS * small.max()
+
+
+@pytest.mark.parametrize("name", FRAMES)
 def test_leading_axes_are_a_loop_and_so_is_vmap(name: str, rng: torch.Generator) -> None:
     frame = FRAMES[name]
     a, b = (torch.randn(3, 1, 7, generator=rng, dtype=F64) for _ in range(2))

@@ -329,6 +329,12 @@ class TestRefusals:
         with pytest.raises(ValueError, match="'2' does not read '0'"):
             hidden_space(net, "0", "2", (torch.randn(3, 4),))
 
+    def test_neurons_that_are_all_dead_are_read_still(self) -> None:
+        net = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
+        with torch.no_grad():
+            net.get_parameter("0.bias").fill_(-50)
+        assert hidden_space(net, "0", "2", (torch.randn(3, 4),)).width == 4
+
     def test_random_models_are_fine_in_eval_mode(self) -> None:
         model = Skips("random").eval()
         assert hidden_space(model, "a", "b", (torch.randn(3, 5),)).width == 5

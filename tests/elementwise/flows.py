@@ -9,7 +9,7 @@ import paramsym as ps
 from tests.laws.flow import RELATIVE, gradient_flow
 from tests.laws.subject import Params, Subject, flatten
 
-GLOBAL = 1e3 * RELATIVE
+GLOBAL = 1e2 * RELATIVE
 """Global error of the flow: the steps' errors add, amplified by at most e^(curvature × time)."""
 
 SEEN = 1e6

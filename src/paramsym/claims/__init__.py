@@ -4,18 +4,30 @@ Zhao, Ganev, Walters, Yu and Dehmamy, *Symmetries, Flat Minima, and the Conserve
 Gradient Flow*, ICLR 2023. `paramsym verify` runs them.
 """
 
-from paramsym.claims import (
+# In the order of the paper, which is the order of the claims.
+from paramsym.claims import (  # isort: skip
     equivariances,
     orbits,
     rotations,
     data_dependence,
     conservation,
-    elementwise,
     dynamics,
     landscape,
-)  # fmt: skip  # noqa: I001  (the order of the paper)
+)
 from paramsym.claims.claim import CLAIMS, Claim, Evidence, Residual, Result, Verdict
 
-__all__ = ["CLAIMS", "Claim", "Evidence", "Residual", "Result", "Verdict"]
-
-_ = (equivariances, orbits, rotations, data_dependence, conservation, elementwise, dynamics, landscape)
+__all__ = [
+    "CLAIMS",
+    "Claim",
+    "Evidence",
+    "Residual",
+    "Result",
+    "Verdict",
+    "conservation",
+    "data_dependence",
+    "dynamics",
+    "equivariances",
+    "landscape",
+    "orbits",
+    "rotations",
+]

@@ -124,6 +124,13 @@ class Deep:
             for V, b, U in zip(theta[:-2:2], theta[1:-2:2], theta[2::2], strict=True)
         ]
 
+    def laws(self, *theta: Tensor) -> Tensor:
+        """The conserved entries of the moments: all where the algebra is gl, or the diagonals."""
+        moments = self.moments(*theta)
+        if self.activation is LINEAR:
+            return torch.cat([Q.reshape(-1) for Q in moments])
+        return torch.cat([Q.diagonal() for Q in moments])
+
     @property
     def rounding(self) -> float:
         """Rounding of one loss or gradient, relative to its parts: eps for each term summed."""

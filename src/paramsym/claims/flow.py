@@ -60,9 +60,9 @@ def split(vector: Tensor, like: Theta) -> Theta:
 
 
 def gradient(loss: Scalar, theta: Theta) -> Theta:
-    """The gradient of a loss."""
+    """The gradient of a loss; zeros for parameters that it does not read."""
     leaves = [p.detach().requires_grad_() for p in theta]
-    return torch.autograd.grad(loss(*leaves), leaves)
+    return torch.autograd.grad(loss(*leaves), leaves, materialize_grads=True, allow_unused=True)
 
 
 def inner(a: Theta, b: Theta) -> float:

@@ -74,6 +74,11 @@ def _condition(z: Tensor) -> float:
     return size(z) / min(size(z[j:]) for j in range(len(z)))
 
 
+def _far(R: Tensor, z: Tensor) -> float:
+    """‖RᵀR/|z|² − I‖: how far R is from an orthogonal matrix times |z|."""
+    return spectral(R.T @ R / size(z) ** 2 - torch.eye(len(z), dtype=z.dtype))
+
+
 @claim(
     "def-d.1",
     "Definition D.1",
@@ -149,7 +154,7 @@ def frames(rng: torch.Generator) -> Evidence:
         R, norm = frame(z), size(z)
         worst = max(worst, size(R[:, 0] - z) / norm, abs(spectral(R) - norm) / norm)
         worst = max(worst, abs(spectral(torch.linalg.inv(R)) * norm - 1))
-        worst = max(worst, spectral(R.T @ R / norm**2 - torch.eye(len(z), dtype=z.dtype)))
+        worst = max(worst, _far(R, z))
     what = "largest relative error of the column, both norms, and R_zᵀR_z = |z|²I"
     return Evidence(Residual(worst, rounding(64), what))
 
@@ -181,13 +186,8 @@ def degenerate_entries(rng: torch.Generator) -> Evidence:
     """R_zᵀR_z against |z|²I at vectors with zero tails, by both formulas."""
     printed, corrected = 0.0, 0.0
     for z in with_zero_tails(rng):
-        unit = torch.eye(len(z), dtype=z.dtype)
-        for R, is_printed in ((printed_frame(z), True), (frame(z), False)):
-            error = spectral(R.T @ R / size(z) ** 2 - unit)
-            if is_printed:
-                printed = max(printed, error)
-            else:
-                corrected = max(corrected, error)
+        printed = max(printed, _far(printed_frame(z), z))
+        corrected = max(corrected, _far(frame(z), z))
     what = "largest ‖R_zᵀR_z/|z|² − I‖ at z with zero tails"
     bound = rounding(64)
     return Evidence(Residual(printed, bound, what), Residual(corrected, bound, what))
@@ -263,9 +263,7 @@ def continuity(rng: torch.Generator) -> Evidence:
         z, step = normal(rng, h), NEAR * normal(rng, h)
         R = multiplication(z)
         corrected = max(corrected, size(R[:, 0] - z) / size(z))
-        corrected = max(
-            corrected, spectral(R.T @ R / size(z) ** 2 - torch.eye(h, dtype=z.dtype))
-        )
+        corrected = max(corrected, _far(R, z))
         change = multiplication(z + step) - R - multiplication(step)
         corrected = max(corrected, spectral(change) / size(z))
     return Evidence(

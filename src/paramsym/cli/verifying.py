@@ -113,6 +113,7 @@ def _measured(claims: "list[Claim]", seed: int) -> "list[Result]":
 # -- printing --------------------------------------------------------------------------------------
 
 _STYLES = {"holds": "green", "holds after correction": "yellow", "wrong": "red"}
+_SHORT = {"holds": "holds", "holds after correction": "corrected", "wrong": "wrong"}
 
 
 def _table(results: "list[Result]") -> Table:
@@ -124,9 +125,9 @@ def _table(results: "list[Result]") -> Table:
     table.add_column("verdict", overflow="fold")
     for result in results:
         evidence = result.evidence
-        verdict = Text(result.verdict, _STYLES[result.verdict])
+        verdict = Text(_SHORT[result.verdict], _STYLES[result.verdict])
         if not result.as_documented:
-            verdict.append(f" (documented: {result.claim.documented})", "bold red")
+            verdict.append(f" (not: {_SHORT[result.claim.documented]})", "bold red")
         table.add_row(
             result.claim.id,
             result.claim.reference,
