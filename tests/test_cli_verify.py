@@ -71,9 +71,7 @@ def test_a_verdict_that_is_not_as_documented(monkeypatch: pytest.MonkeyPatch) ->
     id = next(id for id in CLAIMS if id.startswith(QUICK))
     known = CLAIMS[id]
     wrongly = next(v for v in Verdict if v is not known.documented)
-    changed = Claim(
-        id, known.reference, known.statement, known.correction, wrongly, known.measure
-    )
+    changed = Claim(id, known.reference, known.statement, known.correction, wrongly, known.measure)
     monkeypatch.setitem(claims.CLAIMS, id, changed)
     result = run(id)
     assert result.exit_code == 1

@@ -33,7 +33,7 @@ def batch_cocycle(sigma: Activation, g: Tensor, Z: Tensor) -> Tensor:
 def unexplained(target: Tensor, source: Tensor) -> float:
     """‖target − C·source‖ / ‖target‖ for the matrix C that fits best."""
     rows = torch.linalg.svd(source, full_matrices=False)
-    kept = rows.Vh[rows.S > rounding(source.numel()) * rows.S[0]]
+    kept = rows.Vh[rows.S / rows.S[0] > rounding(source.numel())]
     return size(target - target @ kept.T @ kept) / size(target)
 
 
@@ -47,7 +47,7 @@ def unexplained(target: Tensor, source: Tensor) -> float:
     "completes the QR factors.",
 )
 def batch_action(rng: torch.Generator) -> Evidence:
-    """Printed: radial σ preserves full rank, but no matrix at all takes σ(Z) to σ(gZ) at Z = [z, 2z].
+    """Printed: radial σ preserves full rank, but no matrix takes σ(Z) to σ(gZ) at Z = [z, 2z].
 
     Corrected: the three identities by QR, over the condition of σ(Z) and of the factors.
     """
@@ -71,7 +71,9 @@ def batch_action(rng: torch.Generator) -> Evidence:
             conditions = [float(torch.linalg.cond(value)) for value in values]
             corrected = max(corrected, error / max(conditions) / spectral(g @ f))
     return Evidence(
-        Residual(printed, rounding(64), "least ‖σ(gZ) − Cσ(Z)‖/‖σ(gZ)‖ over C, Z = [z, 2z], radial"),
+        Residual(
+            printed, rounding(64), "least ‖σ(gZ) − Cσ(Z)‖/‖σ(gZ)‖ over C, Z = [z, 2z], radial"
+        ),
         Residual(corrected, rounding(256), "largest relative error over condition, 16 draws"),
     )
 

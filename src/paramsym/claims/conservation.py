@@ -178,12 +178,19 @@ def two_layer_quantity(rng: torch.Generator) -> Evidence:
             S = S + S.T
 
             def quantity(
-                V: Tensor, b: Tensor, U: Tensor, c: Tensor, S: Tensor = S, a: float = net.activation.degree
+                V: Tensor,
+                b: Tensor,
+                U: Tensor,
+                c: Tensor,
+                S: Tensor = S,
+                a: float = net.activation.degree,
             ) -> Tensor:
                 return (V.T @ S @ V).trace() + b @ S @ b - a * (U.T @ U @ S).trace()
 
             theta = (V, b, U, c)
-            pairs.append((cosine(gradient(net.loss, theta), gradient(quantity, theta)), net.rounding))
+            pairs.append(
+                (cosine(gradient(net.loss, theta), gradient(quantity, theta)), net.rounding)
+            )
     return Evidence(worst(pairs, f"largest |⟨∇L, ∇Q_M⟩| / ‖∇L‖‖∇Q_M‖, {len(pairs)} nets"))
 
 

@@ -24,7 +24,7 @@ def on_parameters(A: Tensor, B: Tensor, n: int, m: int) -> Tensor:
     """The linear map (U, V) → (UB, AV) as a matrix on the flattened pair."""
     eye_n = torch.eye(n, dtype=A.dtype)
     eye_m = torch.eye(m, dtype=A.dtype)
-    return torch.block_diag(torch.kron(eye_m, B.T), torch.kron(A, eye_n))
+    return torch.block_diag(torch.kron(eye_m, B.T.contiguous()), torch.kron(A.contiguous(), eye_n))
 
 
 @claim(
@@ -64,10 +64,12 @@ def transported(rng: torch.Generator) -> Evidence:
 )
 def transported_generator(rng: torch.Generator) -> Evidence:
     n, h, m = SIZES
-    basis = torch.stack([
-        on_parameters(E, -E, n, m).reshape(-1)
-        for E in torch.eye(h * h, dtype=torch.float64).reshape(-1, h, h)
-    ]).T
+    basis = torch.stack(
+        [
+            on_parameters(E, -E, n, m).reshape(-1)
+            for E in torch.eye(h * h, dtype=torch.float64).reshape(-1, h, h)
+        ]
+    ).T
     unit = torch.linalg.qr(basis).Q
     residuals: dict[str, list[tuple[float, float]]] = {"GL(4)": [], "O(4)": []}
     for _ in range(6):

@@ -1,6 +1,7 @@
 """Section 4 and Appendices D.2 to D.5: the data-dependent action."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -12,7 +13,6 @@ from paramsym.claims.sampling import (
     invertible,
     leaky,
     normal,
-    radial,
     rounding,
     size,
     spectral,
@@ -108,7 +108,8 @@ def _action_residual(activations: Sequence[Activation], rng: torch.Generator) ->
 @claim(
     "thm-4.1",
     "Theorem 4.1, D.4 (2), eq (7)",
-    "If σ(z) ≠ 0 for all z, g·(U,V,x) = (U R_{σ(Vx)} R_{σ(gVx)}⁻¹, gV, x) is an action and keeps F(x).",
+    "If σ(z) ≠ 0 for all z, g·(U,V,x) = (U R_{σ(Vx)} R_{σ(gVx)}⁻¹, gV, x) is an action that keeps "
+    "F(x).",
     documented=Verdict.HOLDS,
 )
 def action(rng: torch.Generator) -> Evidence:
@@ -149,7 +150,11 @@ def other_inputs(rng: torch.Generator) -> Evidence:
 
 # -- Lipschitz bounds --------------------------------------------------------------------------
 
-LIPSCHITZ: tuple[tuple[Activation, float], ...] = ((torch.sigmoid, 0.25), (torch.tanh, 1.0), (leaky, 1.0))
+LIPSCHITZ: tuple[tuple[Activation, float], ...] = (
+    (torch.sigmoid, 0.25),
+    (torch.tanh, 1.0),
+    (leaky, 1.0),
+)
 """Activations and their Lipschitz constants η."""
 
 
@@ -210,7 +215,8 @@ def lipschitz_proof(rng: torch.Generator) -> Evidence:
 @claim(
     "eq-9",
     "eq (9), (31)",
-    "c(g,z) = R_{σ(gz)}R_{σ(z)}⁻¹ has c(1,z) = 1, c(g₁,g₂z)c(g₂,z) = c(g₁g₂,z), c(g,z)σ(z) = σ(gz).",
+    "c(g,z) = R_{σ(gz)}R_{σ(z)}⁻¹ has c(1,z) = 1, c(g₁,g₂z)c(g₂,z) = c(g₁g₂,z), "
+    "c(g,z)σ(z) = σ(gz).",
     documented=Verdict.HOLDS,
 )
 def general_equivariance(rng: torch.Generator) -> Evidence:
@@ -220,10 +226,10 @@ def general_equivariance(rng: torch.Generator) -> Evidence:
         for R in FRAMES:
             for h in (2, 5, 7):
                 c, z = one_sample(sigma, R), normal(rng, h)
-                worst = max(
-                    worst, _axioms(c, sigma, z, invertible(rng, h), invertible(rng, h))
-                )
-    return Evidence(Residual(worst, rounding(128), "largest relative error over condition, 42 draws"))
+                worst = max(worst, _axioms(c, sigma, z, invertible(rng, h), invertible(rng, h)))
+    return Evidence(
+        Residual(worst, rounding(128), "largest relative error over condition, 42 draws")
+    )
 
 
 @claim(
@@ -297,8 +303,8 @@ def act_on_deep(net: Layers, g: list[Tensor], x: Tensor, *, printed: bool = Fals
 @claim(
     "prop-d.5",
     "Proposition D.5",
-    "W_i ↦ g_i W_i R_{F_{i−1}} R_{σ_i(g_{i−1}Z_{i−1})}⁻¹, b_i ↦ g_i b_i for i = 1, …, L−1 is an action "
-    "and preserves the extended feedforward function.",
+    "W_i ↦ g_i W_i R_{F_{i−1}} R_{σ_i(g_{i−1}Z_{i−1})}⁻¹, b_i ↦ g_i b_i for i = 1, …, L−1 is an "
+    "action and preserves the extended feedforward function.",
     documented=Verdict.CORRECTED,
     correction="With σ_{i−1} inside R (σ₀ the identity), for i = 1, …, L.",
 )
@@ -306,7 +312,7 @@ def deep_action(rng: torch.Generator) -> Evidence:
     """Four layers with biases and three activations: outputs, features, and the axioms."""
     printed = corrected = 0.0
     for _ in range(4):
-        pairs = list(zip(WIDTHS, WIDTHS[1:], strict=False))
+        pairs = list(pairwise(WIDTHS))
         net, x = [(normal(rng, b, a), normal(rng, b)) for a, b in pairs], normal(rng, WIDTHS[0])
         units = [torch.eye(w, dtype=x.dtype) for w in WIDTHS]
         g, f = (

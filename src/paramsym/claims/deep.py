@@ -73,9 +73,7 @@ class Deep:
         theta: list[Tensor] = []
         for n, m in zip(widths, widths[1:], strict=False):
             theta += [normal(rng, m, n, scale=n**-0.5), normal(rng, m, scale=0.3)]
-        return Deep(
-            activation, tuple(theta), normal(rng, widths[0], 8), normal(rng, widths[-1], 8)
-        )
+        return Deep(activation, tuple(theta), normal(rng, widths[0], 8), normal(rng, widths[-1], 8))
 
     def forward(self, *theta: Tensor) -> Tensor:
         """F(X), by columns."""
@@ -100,7 +98,10 @@ class Deep:
             W, b = self.theta[2 * i : 2 * i + 2]
             inner = -self.activation.degree * W @ M[i - 1] if i > 0 else torch.zeros_like(W)
             last = i == len(M)
-            moved += [inner if last else M[i] @ W + inner, torch.zeros_like(b) if last else M[i] @ b]
+            moved += [
+                inner if last else M[i] @ W + inner,
+                torch.zeros_like(b) if last else M[i] @ b,
+            ]
         return tuple(moved)
 
     def moved(self, M: list[Tensor]) -> Theta:

@@ -69,8 +69,8 @@ def _condition(value: Tensor) -> float:
     "Appendix I, eq (112)",
     "g·(U,V) = (Uπ(g,H), gV) with π(g,H) = σ(H)σ(gH)† is a group action.",
     documented=Verdict.CORRECTED,
-    correction="For k = h only. For k < h π(I,H) is a projector of rank k, for k > h products fail; "
-    "c(g,H)⁻¹ of Lemma D.6 gives an action for all k ≤ h.",
+    correction="For k = h only. For k < h π(I,H) is a projector of rank k, for k > h products "
+    "fail; c(g,H)⁻¹ of Lemma D.6 gives an action for all k ≤ h.",
 )
 def group_action(rng: torch.Generator) -> Evidence:
     """Unit and multiplication of π, at k < h and k > h, and of c⁻¹ at k ≤ h = 16."""
@@ -82,14 +82,14 @@ def group_action(rng: torch.Generator) -> Evidence:
             printed = max(printed, _axioms(lambda g, H, s=sigma: pseudo_inverse(s, g, H), g, f, H))
             if k > h:
                 continue
-            error = _axioms(
-                lambda g, H, s=sigma: torch.linalg.inv(batch_cocycle(s, g, H)), g, f, H
-            )
+            error = _axioms(lambda g, H, s=sigma: torch.linalg.inv(batch_cocycle(s, g, H)), g, f, H)
             values = (sigma(X) for X in (H, f @ H, g @ f @ H))
             condition = max(_condition(value) for value in values)
             corrected = max(corrected, error / condition**2 / spectral(g @ f))
     return Evidence(
-        Residual(printed, rounding(4096), "‖π(I,H) − I‖ and relative error of products, 4 ≤ k ≤ 24"),
+        Residual(
+            printed, rounding(4096), "‖π(I,H) − I‖ and relative error of products, 4 ≤ k ≤ 24"
+        ),
         Residual(corrected, rounding(256), "the same for c⁻¹, k ≤ 16, over cond(σ(H))²"),
     )
 
@@ -109,8 +109,8 @@ def _axioms(
     "Appendix I, after eq (113)",
     "Wrapping σ'(x) = π(g,x)σ(gx) around the batch at hand gives other models, an ensemble.",
     documented=Verdict.CORRECTED,
-    correction="On a batch of k ≤ h, σ'(x) = σ(x): all members agree. Freeze π(g,H) from a reference "
-    "batch H.",
+    correction="On a batch of k ≤ h, σ'(x) = σ(x): all members agree. Freeze π(g,H) from a "
+    "reference batch H.",
 )
 def diversity(rng: torch.Generator) -> Evidence:
     """Members that equal the original on a fresh batch, with π recomputed and with π frozen."""
@@ -127,7 +127,9 @@ def diversity(rng: torch.Generator) -> Evidence:
             frozen += kept < 1e-9
             least, most = min(least, kept), max(most, again)
     return Evidence(
-        Residual(recomputed, 0, f"members of 9 that equal the original, to {most:.0e}, π recomputed"),
+        Residual(
+            recomputed, 0, f"members of 9 that equal the original, to {most:.0e}, π recomputed"
+        ),
         Residual(frozen, 0, f"members of 9 that do, π frozen; they differ by {least:.0e} or more"),
     )
 
@@ -137,8 +139,8 @@ def diversity(rng: torch.Generator) -> Evidence:
     "Appendix I, first paragraph, Figure 10",
     "The loss is approximately unchanged on new data for g = I + εM with small ε.",
     documented=Verdict.CORRECTED,
-    correction="With the pseudo-inverse for k ≥ h only: for k < h the change does not vanish with ε. "
-    "With c(g,H)⁻¹ of Lemma D.6 it is O(ε) for k ≤ h too.",
+    correction="With the pseudo-inverse for k ≥ h only: for k < h the change does not vanish with "
+    "ε. With c(g,H)⁻¹ of Lemma D.6 it is O(ε) for k ≤ h too.",
 )
 def fresh_data(rng: torch.Generator) -> Evidence:
     """Change of outputs on fresh inputs at ε = 1e-5, with π from a reference batch."""

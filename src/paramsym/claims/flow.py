@@ -116,8 +116,10 @@ def drift(quantity: Scalar, path: Path) -> float:
 def steepness(quantity: Scalar, theta: Theta) -> float:
     """The largest norm of the gradient of an entry of a quantity."""
     jacobian = torch.autograd.functional.jacobian(lambda *p: quantity(*p).reshape(-1), theta)
-    return max(math.sqrt(sum(float(j[i].square().sum()) for j in jacobian))
-               for i in range(len(jacobian[0])))
+    return max(
+        math.sqrt(sum(float(j[i].square().sum()) for j in jacobian))
+        for i in range(len(jacobian[0]))
+    )
 
 
 def worst(pairs: Iterable[tuple[float, float]], what: str) -> Residual:

@@ -240,13 +240,12 @@ def general_linear_orbits(rng: torch.Generator) -> Evidence:
     documented=Verdict.HOLDS,
 )
 def full_rank_orbits(rng: torch.Generator) -> Evidence:
-    """Ranks at the points of full rank that are least generic: normal forms, and U = Vᵀ there."""
+    """Ranks at points of full rank that are not generic: normal forms, and U permuted there."""
 
     def points(shape: Shape) -> Iterator[Mapping[str, Tensor]]:
-        n, h, m = shape
         theta = normal_form(shape)
         yield theta
-        order = torch.randperm(h, generator=rng)
+        order = torch.randperm(shape[1], generator=rng)
         yield {"V": theta["V"], "U": theta["U"][:, order]}
 
     wrong = exceptions(GeneralLinear, (general_linear_dim,), points)

@@ -33,10 +33,12 @@ def learning_rates(rng: torch.Generator) -> Evidence:
         net = Deep.sample(LINEAR, rng, (3, 4, 2))
         S = normal(rng, 4, 4)
         d = flatten(net.theta).numel()
-        layers = torch.cat([
-            torch.full((V.numel() + b.numel(),), rate, dtype=torch.float64)
-            for V, b, rate in ((*net.theta[:2], 1.7), (*net.theta[2:], 0.3))
-        ])
+        layers = torch.cat(
+            [
+                torch.full((V.numel() + b.numel(),), rate, dtype=torch.float64)
+                for V, b, rate in ((*net.theta[:2], 1.7), (*net.theta[2:], 0.3))
+            ]
+        )
         printed.append(preconditioned_drift(net, positive_definite(rng, d), S + S.T))
         corrected.append(preconditioned_drift(net, layers.diag(), S + S.T))
     what = "largest change of ⟨θ, ε⁻¹M·θ⟩ / its gradient's norm, {}, 3 trajectories"
@@ -84,10 +86,12 @@ def limit(rng: torch.Generator) -> Evidence:
 
         path = gradient_flow(loss, (U, V), 40.0)
         end = path.thetas[-1]
-        slopes.append((
-            norm(gradient(loss, end)) / norm(gradient(loss, (U, V))),
-            path.error * float(flatten(end).square().sum()),
-        ))
+        slopes.append(
+            (
+                norm(gradient(loss, end)) / norm(gradient(loss, (U, V))),
+                path.error * float(flatten(end).square().sum()),
+            )
+        )
     return Evidence(
         worst(distances, "distance to the only critical point of a logistic loss, end / start"),
         worst(slopes, "‖∇L(40)‖ / ‖∇L(0)‖ of 3 bounded trajectories"),

@@ -46,7 +46,7 @@ def verify(
 
     Each claim of "Symmetries, Flat Minima, and the Conserved Quantities of Gradient Flow" (ICLR
     2023) is measured in float64, as printed and, where docs/corrections.md corrects it, as
-    corrected. The verdict follows from the residuals and their bounds alone. About a minute.
+    corrected. The verdict follows from the residuals and their bounds alone. Less than a minute.
 
     \b
     Examples:
