@@ -13,7 +13,7 @@ def claims_of(*modules: ModuleType) -> list[str]:
 
 
 def require_documented(id: str, seed: int) -> None:
-    """The verdict is the documented one, from finite numbers, in less than ten times its share."""
+    """The verdict is the documented one and comes from finite numbers, in bounded time."""
     result = CLAIMS[id].check(seed)
     assert result.as_documented, (result.verdict, result.evidence)
     corrected = result.evidence.corrected

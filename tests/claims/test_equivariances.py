@@ -1,16 +1,16 @@
-"""Claims of Sections 3.1, 3.3 and C.4, C.5."""
+"""Claims of Sections 3.3 and 3.4, C.4 and C.5."""
 
 import pytest
 import torch
 
-from paramsym.claims import CLAIMS, Verdict, equivariances
+from paramsym.claims import CLAIMS, Verdict, equivariances, infinitesimal
 from paramsym.claims.sampling import EQUIVARIANT, LEAKY, Equivariant, normal
 from paramsym.groups import GeneralLinear, Orthogonal
 from tests.claims.laws import claims_of, require_documented
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-@pytest.mark.parametrize("id", claims_of(equivariances))
+@pytest.mark.parametrize("id", claims_of(equivariances, infinitesimal))
 def test_as_documented(id: str, seed: int) -> None:
     require_documented(id, seed)
 
@@ -48,6 +48,6 @@ def test_a_wrong_equivariance_is_noticed(
 
 def test_a_wrong_differential_is_not_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = Equivariant("relu of degree 2", LEAKY[1].sigma, LEAKY[1].group, 2.0)
-    monkeypatch.setattr(equivariances, "HOMOGENEOUS", (wrong,))
+    monkeypatch.setattr(infinitesimal, "HOMOGENEOUS", (wrong,))
     assert CLAIMS["eq-25"].check().verdict is Verdict.WRONG
     assert CLAIMS["ex-c.4"].check().verdict is Verdict.WRONG

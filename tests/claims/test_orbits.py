@@ -43,12 +43,12 @@ def test_dimensions_at_a_full_rank_point_that_is_not_generic() -> None:
     assert orbits.orbit(PositiveScaling, shape, orbits.draw(shape, rng)) == 3
 
 
+RIGHT = orbits.orthogonal_dim
+
+
 @pytest.mark.parametrize(
     "formula",
-    [
-        orbits.printed_orthogonal_dim,
-        lambda n, h, m: orbits.orthogonal_dim(n, h, m) + (h == n + m + 2),
-    ],
+    [orbits.printed_orthogonal_dim, lambda n, h, m: RIGHT(n, h, m) + (h == n + m + 2)],
     ids=["the printed one", "off by one where h = n + m + 2"],
 )
 def test_a_wrong_correction_is_not_accepted(

@@ -7,12 +7,20 @@ Gradient Flow*, ICLR 2023. `paramsym verify` runs them.
 # In the order of the paper, which is the order of the claims.
 from paramsym.claims import (  # isort: skip
     equivariances,
+    infinitesimal,
     orbits,
     rotations,
     data_dependence,
+    batches,
     conservation,
+    conserved_on_orbits,
+    angular_momentum,
+    trajectories,
+    second_order,
     dynamics,
+    elementwise,
     landscape,
+    ensembles,
 )
 from paramsym.claims.claim import CLAIMS, Claim, Evidence, Residual, Result, Verdict
 
@@ -23,11 +31,19 @@ __all__ = [
     "Residual",
     "Result",
     "Verdict",
+    "angular_momentum",
+    "batches",
     "conservation",
+    "conserved_on_orbits",
     "data_dependence",
     "dynamics",
+    "elementwise",
+    "ensembles",
     "equivariances",
+    "infinitesimal",
     "landscape",
     "orbits",
     "rotations",
+    "second_order",
+    "trajectories",
 ]

@@ -160,7 +160,7 @@ def radial_rescaling(rng: torch.Generator) -> Evidence:
     norms = {
         "1/(1+r²)": RADIAL.sigma,
         "r²": lambda z: z * (z * z).sum(0),
-        "sin r": lambda z: z * torch.linalg.vector_norm(z, dim=0).sin(),
+        "tanh r": lambda z: z * torch.linalg.vector_norm(z, dim=0).tanh(),
         "1/r": lambda z: z / torch.linalg.vector_norm(z, dim=0),
     }
     return Evidence(_defect([Equivariant(k, f, RADIAL.group) for k, f in norms.items()], rng))

@@ -13,7 +13,6 @@ from paramsym.claims.sampling import (
     LEAKY,
     RADIAL,
     Equivariant,
-    leaky,
     normal,
     rounding,
     size,
