@@ -71,7 +71,6 @@ def sensitivity(rng: torch.Generator) -> Evidence:
         pairs.append((abs(float(rate / Q) - printed) / size, 64 * EPS))
         if a in (0.0, 1.0):
             pairs.append((abs(printed) / size, 64 * EPS))
-    # In w₂ the formula is of the order of w₂⁴.
     return Evidence(worst(pairs, "largest relative difference, a = 0, 0.5, 1, 2, 3.7"))
 
 
