@@ -3,11 +3,10 @@
 import torch
 from torch import Tensor
 
-from paramsym.claims.claim import Evidence, Residual, Verdict, claim
+from paramsym.claims.claim import Evidence, Verdict, claim
 from paramsym.claims.deep import LEAKY, LINEAR, RADIAL, RELU, Activation, Deep, power
 from paramsym.claims.flow import (
     EPS,
-    Theta,
     cosine,
     drift,
     flatten,

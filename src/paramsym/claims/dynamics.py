@@ -52,7 +52,8 @@ def imbalance(theta: Theta) -> float:
 def drift_bound(rng: torch.Generator) -> Evidence:
     pairs = [
         (
-            (abs(imbalance(new) - imbalance(theta)) - rate**2 * norm(slope) ** 2) / norm(theta) ** 2,
+            (abs(imbalance(new) - imbalance(theta)) - rate**2 * norm(slope) ** 2)
+            / norm(theta) ** 2,
             EPS * 64,
         )
         for rate, theta, slope, new in linear_descent(rng)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from paramsym.claims.claim import Evidence, Residual, Verdict, claim
+from paramsym.claims.claim import Evidence, Verdict, claim
 from paramsym.claims.flow import EPS, drift, gradient, gradient_flow, normal, worst
 from paramsym.laws.potentials import potential
 
@@ -24,11 +24,13 @@ def start(rng: torch.Generator, variances: Callable[[int, int, int], tuple[float
     """½Tr[UᵀU − VVᵀ] of `DRAWS` random nets, for each of `SHAPES`."""
     for m, h, n in SHAPES:
         var_u, var_v = variances(m, h, n)
-        found = torch.stack([
-            var_u * normal(rng, m, h).square().sum() / 2
-            - var_v * normal(rng, h, n).square().sum() / 2
-            for _ in range(DRAWS)
-        ])
+        found = torch.stack(
+            [
+                var_u * normal(rng, m, h).square().sum() / 2
+                - var_v * normal(rng, h, n).square().sum() / 2
+                for _ in range(DRAWS)
+            ]
+        )
         yield (m, h, n), found
 
 

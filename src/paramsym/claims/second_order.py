@@ -38,7 +38,9 @@ def euler_lagrange(rng: torch.Generator) -> Evidence:
     corrected: list[tuple[float, float]] = []
     for tau in (0.2, 0.5, 1.0, 3.0):
         net = Deep.sample(LINEAR, rng, WIDTHS)
-        rates = [torch.full((p.numel(),), r) for p, r in zip(net.theta, (2, 2, 0.5, 0.5), strict=True)]
+        rates = [
+            torch.full((p.numel(),), r) for p, r in zip(net.theta, (2, 2, 0.5, 0.5), strict=True)
+        ]
         rate = torch.cat(rates).double()
         x, v = flatten(net.theta), normal(rng, len(rate))
         slope = flatten(gradient(net.loss, net.theta))
@@ -46,8 +48,13 @@ def euler_lagrange(rng: torch.Generator) -> Evidence:
         for found, order in ((printed, 1), (corrected, 2)):
 
             def lagrangian(
-                t: Tensor, x: Tensor, v: Tensor, order: int = order, tau: float = tau,
-                net: Deep = net, rate: Tensor = rate,
+                t: Tensor,
+                x: Tensor,
+                v: Tensor,
+                order: int = order,
+                tau: float = tau,
+                net: Deep = net,
+                rate: Tensor = rate,
             ) -> Tensor:
                 kinetic = tau / (2 * order) * (v.square() / rate).sum()
                 return (order * t / tau).exp() * (kinetic - net.loss(*split(x, net.theta)))
