@@ -19,6 +19,7 @@ from paramsym.claims import (  # isort: skip
     second_order,
     dynamics,
     elementwise,
+    convergence,
     landscape,
     ensembles,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "batches",
     "conservation",
     "conserved_on_orbits",
+    "convergence",
     "data_dependence",
     "dynamics",
     "elementwise",

@@ -14,6 +14,7 @@ from paramsym.claims.flow import (
     inner,
     norm,
     normal,
+    slope_along,
     worst,
 )
 
@@ -116,7 +117,7 @@ def polar(rng: torch.Generator) -> Evidence:
 
 def angle_rate(x: Tensor, y: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
     """Rate of change of the angle of (x, y)."""
-    return torch.autograd.functional.jvp(torch.atan2, (y, x), (dy, dx))[1]
+    return slope_along(torch.atan2, (y, x), (dy, dx))
 
 
 def area_rates(A: Tensor, dA: Tensor) -> list[Tensor]:

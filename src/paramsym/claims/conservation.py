@@ -15,6 +15,7 @@ from paramsym.claims.flow import (
     inner,
     norm,
     normal,
+    slope_along,
     split,
     worst,
 )
@@ -106,7 +107,7 @@ def rate_of_a_quantity(rng: torch.Generator) -> Evidence:
         def quantity(*theta: Tensor, weights: Tensor = weights) -> Tensor:
             return (weights * flatten(theta).sin()).sum()
 
-        _, rate = torch.autograd.functional.jvp(quantity, net.theta, velocity)
+        rate = slope_along(quantity, net.theta, velocity)
         steep = gradient(quantity, net.theta)
         size = norm(steep) * norm(slope)
         printed.append((abs(inner(steep, slope) - float(rate)) / size, net.rounding))
@@ -157,7 +158,7 @@ def moment_rate(
     """
     net = Deep.sample(activation, rng, widths)
     slope = gradient(net.loss, net.theta)
-    _, rate = torch.autograd.functional.jvp(net.laws, net.theta, slope)
+    rate = slope_along(net.laws, net.theta, slope)
     return float(rate.abs().max()) / (norm(net.theta) * norm(slope)), net.rounding
 
 
@@ -279,8 +280,8 @@ def chain_rule(rng: torch.Generator) -> Evidence:
             return (C @ W).sin().sum() + W.square().sum()
 
         s = normal(rng)
-        _, velocity = torch.func.jvp(curve, (s,), (torch.ones_like(s),))
-        _, rate = torch.func.jvp(lambda t: loss(curve(t)), (s,), (torch.ones_like(s),))
+        velocity = slope_along(curve, (s,), (torch.ones_like(s),))
+        rate = slope_along(lambda t: loss(curve(t)), (s,), (torch.ones_like(s),))
         slope = torch.func.grad(loss)(curve(s)).T
         size = float(slope.norm() * velocity.norm())
         pairs.append((float((slope @ velocity).trace() - rate) / size, EPS * 12 * 4))

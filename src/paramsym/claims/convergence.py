@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import final
 
 import torch
@@ -58,9 +59,9 @@ def loss_on_ellipse(w2: Tensor, a: float, start: float, t: float) -> Tensor:
 )
 def sensitivity(rng: torch.Generator) -> Evidence:
     pairs: list[tuple[float, float]] = []
+    start = 2.0
     for a in (0.0, 0.5, 1.0, 2.0, 3.7):
         w, t = uniform(rng, 0.1, 0.5), uniform(rng, 0.1, 1)
-        start = 2.0
         x = torch.tensor(w, dtype=torch.float64)
         rate = torch.func.grad(lambda x, a=a, t=t: loss_on_ellipse(x, a, start, t))(x)
         Q = torch.func.grad(lambda x, a=a: (start - a * x**2) ** a / x**2)(x)
@@ -222,6 +223,7 @@ def singular_values(rng: torch.Generator) -> Evidence:
         pairs.append((float((rate - printed).abs().max()) / size, 64 * EPS))
         squares = torch.cat([law * x**2 / (x**2 + 1) - u**2, law / (x**2 + 1) - v**2])
         pairs.append((float(squares.abs().max() / law.max()), 16 * EPS))
+    net, theta, _ = spectral_start(rng)
     path = gradient_flow(net.loss, theta, 0.3)
     pairs.append((drift(lambda U, V: U.square().sum(0) + V.square().sum(0), path), path.error))
     return Evidence(worst(pairs, "relative difference at 4 spectral points, change of λ on a path"))
@@ -313,5 +315,5 @@ def small_is_fast(rng: torch.Generator) -> Evidence:
             # The same function at c² times the Q: by homogeneity everything takes c² as long.
             path = gradient_flow(net.loss, tuple(c * p for p in theta), 0.1)
             ends.append(float(net.loss(*path.thetas[-1])))
-        pairs += [(a / b, 1.0) for a, b in zip(ends, ends[1:], strict=False)]
+        pairs += [(a / b, 1.0) for a, b in pairwise(ends)]
     return Evidence(worst(pairs, "loss after a time at Q / at about 2Q, below 1; Q, 2Q, 4Q, twice"))

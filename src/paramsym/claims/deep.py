@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import final
 
 import torch
@@ -71,7 +72,7 @@ class Deep:
     ) -> "Deep":
         """Gaussian weights of variance 1/fan_in, biases and data."""
         theta: list[Tensor] = []
-        for n, m in zip(widths, widths[1:], strict=False):
+        for n, m in pairwise(widths):
             theta += [normal(rng, m, n, scale=n**-0.5), normal(rng, m, scale=0.3)]
         return Deep(activation, tuple(theta), normal(rng, widths[0], 8), normal(rng, widths[-1], 8))
 

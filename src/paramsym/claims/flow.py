@@ -65,6 +65,13 @@ def gradient(loss: Scalar, theta: Theta) -> Theta:
     return torch.autograd.grad(loss(*leaves), leaves, materialize_grads=True, allow_unused=True)
 
 
+def slope_along(function: Scalar, at: Theta, direction: Theta) -> Tensor:
+    """The derivative of a function of the parameters along a direction."""
+    found = torch.func.jvp(function, at, direction)[1]
+    assert isinstance(found, Tensor)
+    return found
+
+
 def inner(a: Theta, b: Theta) -> float:
     """⟨a, b⟩ over all parameters."""
     return float(sum((x * y).sum() for x, y in zip(a, b, strict=True)))

@@ -1,6 +1,7 @@
 """Appendix H: conserved quantities and the sharpness of minima."""
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -157,7 +158,7 @@ def center(rng: torch.Generator) -> Evidence:
             )
             missed += abs(float(values.mean()) / predicted - 1) > 1e-9
             centers.append(float(values.mean()))
-        wrong += sum(b <= a for a, b in zip(centers, centers[1:], strict=False))
+        wrong += sum(b <= a for a, b in pairwise(centers))
         missed += (centers[0] <= centers[1]) + (centers[3] <= centers[2])
     what = "starts with larger {} but no larger center, 2 orbits of 4"
     return Evidence(

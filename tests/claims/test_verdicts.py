@@ -1,0 +1,28 @@
+"""Every claim comes out as documented, whatever the draws."""
+
+import math
+
+import pytest
+
+from paramsym.claims import CLAIMS
+
+
+def check(id: str, seed: int) -> None:
+    result = CLAIMS[id].check(seed)
+    evidence = result.evidence
+    assert result.as_documented, (id, evidence)
+    for residual in (evidence.printed, evidence.corrected):
+        assert residual is None or (math.isfinite(residual.value) and residual.value >= 0)
+        assert residual is None or residual.what
+
+
+@pytest.mark.parametrize("id", CLAIMS)
+def test_as_documented(id: str) -> None:
+    check(id, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("id", CLAIMS)
+def test_as_documented_with_other_draws(id: str, seed: int) -> None:
+    check(id, seed)
