@@ -12,8 +12,7 @@ def check(id: str, seed: int) -> None:
     evidence = result.evidence
     assert result.as_documented, (id, evidence)
     for residual in (evidence.printed, evidence.corrected):
-        assert residual is None or (math.isfinite(residual.value) and residual.value >= 0)
-        assert residual is None or residual.what
+        assert residual is None or (math.isfinite(residual.value) and residual.what)
 
 
 @pytest.mark.parametrize("id", CLAIMS)
