@@ -3,6 +3,9 @@
 PYTHON ?= python3
 OUT ?= demo
 
+# One thread a test worker: with more, they fight over the cores.
+test test-slow: export OMP_NUM_THREADS = 1
+
 BIN := .venv/bin
 READY := .venv/.ready
 
