@@ -7,6 +7,7 @@ from paramsym.claims.claim import Evidence, Verdict, claim
 from paramsym.claims.deep import LEAKY, LINEAR, RADIAL, RELU, Activation, Deep, power
 from paramsym.claims.flow import (
     EPS,
+    Path,
     cosine,
     drift,
     flatten,
@@ -24,7 +25,7 @@ SYMMETRIC = (LINEAR, RELU, LEAKY, power(1.5), power(2), power(3))
 """Activations whose algebra has symmetric elements."""
 
 HORIZON = 0.3
-"""Time for which trajectories are followed; the parameters move by a tenth or more."""
+"""Time for which trajectories are followed at most."""
 
 
 @claim(
@@ -73,7 +74,7 @@ def orthogonal_velocity(rng: torch.Generator) -> Evidence:
     for activation in (LINEAR, power(2), RADIAL):
         net = Deep.sample(activation, rng)
         rate = positive_definite(rng, flatten(net.theta).numel())
-        path = gradient_flow(net.loss, net.theta, HORIZON)
+        path = trajectory(net)
         for theta in path.thetas[:: len(path.thetas) // 4]:
             here = Deep(activation, theta, net.X, net.Y)
             velocity = -rate @ flatten(gradient(net.loss, theta))
@@ -124,17 +125,24 @@ def rate_of_a_quantity(rng: torch.Generator) -> Evidence:
 )
 def conserved_by_symmetry(rng: torch.Generator) -> Evidence:
     pairs: list[tuple[float, float]] = []
-    for activation in (LINEAR, power(2), power(3)):
-        net = Deep.sample(activation, rng)
+    nets = ((LINEAR, (3, 4, 5, 2)), (power(2), (3, 4, 5, 2)), (power(3), (3, 5, 2)))
+    for activation, widths in nets:
+        net = Deep.sample(activation, rng, widths)
         M = net.algebra(rng)
 
         def quantity(*theta: Tensor, net: Deep = net, M: list[Tensor] = M) -> Tensor:
             moving = Deep(net.activation, theta, net.X, net.Y).tangent(M)
             return (flatten(theta) * flatten(moving)).sum()
 
-        path = gradient_flow(net.loss, net.theta, HORIZON)
+        path = trajectory(net)
         pairs.append((drift(quantity, path), path.error))
     return Evidence(worst(pairs, "largest change of Q_M / ‖∇Q_M‖ along 3 trajectories"))
+
+
+def trajectory(net: Deep) -> Path:
+    """Gradient flow from θ, for as long as its first velocity needs for a way of ‖θ‖ or less."""
+    speed = norm(gradient(net.loss, net.theta))
+    return gradient_flow(net.loss, net.theta, min(HORIZON, norm(net.theta) / speed))
 
 
 def moment_drift(
@@ -145,7 +153,7 @@ def moment_drift(
     The laws are all entries of W Wᵀ + b bᵀ − α WᵀW for linear nets, the diagonal for others.
     """
     net = Deep.sample(activation, rng, widths)
-    path = gradient_flow(net.loss, net.theta, HORIZON)
+    path = trajectory(net)
     return drift(net.laws, path), path.error
 
 

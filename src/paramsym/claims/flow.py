@@ -99,7 +99,9 @@ def integrate(velocity: Callable[[float, Theta], Theta], start: Theta, horizon: 
 
     y0 = flatten(start).numpy()
     atol = RELATIVE * float(np.abs(y0).max())
-    found = solve_ivp(slope, (0.0, horizon), y0, method="DOP853", rtol=RELATIVE, atol=atol)
+    # A step that is tried and overflows has an error of NaN, is not accepted, and is shortened.
+    with np.errstate(invalid="ignore", over="ignore"):
+        found = solve_ivp(slope, (0.0, horizon), y0, method="DOP853", rtol=RELATIVE, atol=atol)
     if not found.success:
         raise ArithmeticError(f"gradient flow could not be integrated: {found.message}")
     steps = len(found.t) - 1
