@@ -132,3 +132,30 @@ def test_a_new_rule_lifts_a_barrier() -> None:
 def test_an_op_has_one_rule() -> None:
     with pytest.raises(ValueError, match="'relu' has a rule already"):
         rule("relu")(identity)
+
+
+@torch.library.custom_op("faults::root", mutates_args=())
+def root(z: torch.Tensor) -> torch.Tensor:
+    """√z, with no forward derivative for the check to measure."""
+    return z.sqrt()
+
+
+@root.register_fake
+def _(z: torch.Tensor) -> torch.Tensor:
+    return torch.empty_like(z)
+
+
+def test_an_output_that_is_no_number_any_more() -> None:
+    """A false element that leaves one output alone and makes another NaN is seen."""
+
+    def both(n: Net, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return x.sum(-1), n.b(root(n.a(x)))
+
+    model = Net(both, a=nn.Linear(3, 4, bias=False), b=nn.Linear(4, 2)).double()
+    with torch.no_grad():
+        model.a.weight.copy_(torch.eye(4, 3) + 1e-3)
+    with planted("root", lambda call: call.output(call["z"].layers)):
+        symmetry = ps.discover(model, (torch.rand(9, 3, dtype=torch.float64) + 0.1,))
+    assert symmetry.verification is not None
+    assert symmetry.verification.withdrawn == ("a → b",)
+    assert len(symmetry) == 0

@@ -129,3 +129,13 @@ def test_random_ops_draw_the_same_numbers() -> None:
     symmetry = ps.discover(model, (X.float(),))
     assert symmetry.verification is not None
     assert symmetry.verification.withdrawn == ()
+
+
+def test_one_of_several_outputs_is_empty() -> None:
+    """It says nothing, and is no reason to stop."""
+    layer = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    model = generic(Net(lambda n, x: (n.layer(x), x[:0]), layer=layer))
+    symmetry = ps.discover(model, (X,))
+    assert groups(symmetry) == {"T₊(3)": 1}
+    assert symmetry.verification is not None
+    assert symmetry.verification.withdrawn == ()

@@ -17,6 +17,7 @@ from paramsym.claims.flow import (
     slope_along,
     worst,
 )
+from paramsym.residuals import largest
 
 PROFILES = (
     RADIAL,
@@ -42,7 +43,7 @@ def angular_momenta(theta: Theta, velocity: Theta) -> tuple[list[Tensor], float]
             turning(theta[i + 2].T, velocity[i + 2].T),
         ]
         found.append(terms[0] + terms[1] + terms[2])
-        size = max(size, *(float(x.norm()) for x in terms))
+        size = largest(size, *(float(x.norm()) for x in terms))
     return found, size
 
 
@@ -54,7 +55,7 @@ def largest_momentum(
     velocity = tuple(-g for g in gradient(net.loss, net.theta))
     found, size = angular_momenta(net.theta, velocity)
     scale = norm(net.theta) * norm(velocity)
-    return max(float(nu.norm()) for nu in found) / size, net.rounding * scale / size
+    return largest(*(float(nu.norm()) for nu in found)) / size, net.rounding * scale / size
 
 
 @claim(

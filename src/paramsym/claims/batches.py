@@ -14,6 +14,7 @@ from paramsym.claims.sampling import (
     size,
     spectral,
 )
+from paramsym.residuals import largest
 
 ACTIVATIONS: tuple[Activation, ...] = (torch.tanh, torch.sigmoid, leaky, radial)
 
@@ -55,21 +56,21 @@ def batch_action(rng: torch.Generator) -> Evidence:
     for h, k in ((6, 1), (6, 3), (8, 7), (5, 5)):
         z, g, f = normal(rng, h, 1), invertible(rng, h), invertible(rng, h)
         Z = torch.cat([z, 2 * z], 1)
-        printed = max(printed, unexplained(radial(g @ Z), radial(Z)))
+        printed = largest(printed, unexplained(radial(g @ Z), radial(Z)))
         for sigma in ACTIVATIONS:
             Z, unit = normal(rng, h, k), torch.eye(h, dtype=z.dtype)
             c = batch_cocycle(sigma, g, f @ Z)
             twice, once = c @ batch_cocycle(sigma, f, Z), batch_cocycle(sigma, g @ f, Z)
             terms = spectral(c) * spectral(batch_cocycle(sigma, f, Z))
             carried = batch_cocycle(sigma, f, Z) @ sigma(Z) - sigma(f @ Z)
-            error = max(
+            error = largest(
                 spectral(batch_cocycle(sigma, unit, Z) - unit),
                 spectral(twice - once) / terms,
                 size(carried) / (spectral(batch_cocycle(sigma, f, Z)) * size(sigma(Z))),
             )
             values = (sigma(X) for X in (Z, f @ Z, g @ f @ Z))
             conditions = [float(torch.linalg.cond(value)) for value in values]
-            corrected = max(corrected, error / max(conditions) / spectral(g @ f))
+            corrected = largest(corrected, error / max(conditions) / spectral(g @ f))
     return Evidence(
         Residual(
             printed, rounding(64), "least ‖σ(gZ) − Cσ(Z)‖/‖σ(gZ)‖ over C, Z = [z, 2z], radial"
@@ -84,9 +85,9 @@ def _relative_det(value: Tensor) -> float:
 
 def _example(sigma: Activation, Z: Tensor, shown: float) -> Evidence:
     """det σ(Z) = 0, and det Z is the number shown to four digits."""
-    misprint = max(0.0, abs(float(torch.linalg.det(Z)) - shown) - 5e-5)
+    misprint = largest(0.0, abs(float(torch.linalg.det(Z)) - shown) - 5e-5)
     what = "|det σ(Z)| / ‖σ(Z)‖², and |det Z − the value shown| beyond its last digit"
-    return Evidence(Residual(max(misprint, _relative_det(sigma(Z))), rounding(32), what))
+    return Evidence(Residual(largest(misprint, _relative_det(sigma(Z))), rounding(32), what))
 
 
 def _fifths(inverse: Activation) -> Tensor:
@@ -129,8 +130,8 @@ def leaky_example(rng: torch.Generator) -> Evidence:
         Z = torch.tensor([[s, -1], [-1, s]], dtype=torch.float64)
         assert abs(float(torch.linalg.det(Z)) - (s * s - 1)) <= rounding(32)
         low, high = Z.clamp(max=0), Z.clamp(min=0)
-        printed = max(printed, _relative_det(s * Z * low + Z * high))
-        corrected = max(corrected, _relative_det(high + s * low))
+        printed = largest(printed, _relative_det(s * Z * low + Z * high))
+        corrected = largest(corrected, _relative_det(high + s * low))
     what, bound = "largest |det σ(Z)| / ‖σ(Z)‖², 6 values of s", rounding(32)
     return Evidence(Residual(printed, bound, what), Residual(corrected, bound, what))
 

@@ -18,6 +18,7 @@ from paramsym.claims.sampling import (
     spectral,
 )
 from paramsym.data_dependent.frames import Householder, MovingFrame
+from paramsym.residuals import largest
 
 Frame = Callable[[Tensor], Tensor]
 """z ↦ R_z, dense."""
@@ -63,7 +64,7 @@ def _axioms(c: Cocycle, sigma: Activation, z: Tensor, g: Tensor, f: Tensor) -> f
     twice, once = c(g, f @ z) @ c(f, z), c(g @ f, z)
     terms = spectral(c(g, f @ z)) * spectral(c(f, z))
     carried = c(g, z) @ sigma(z) - sigma(g @ z)
-    worst = max(
+    worst = largest(
         spectral(c(unit, z) - unit),
         spectral(twice - once) / terms,
         size(carried) / (spectral(c(g, z)) * size(sigma(z))),
@@ -92,14 +93,14 @@ def _action_residual(activations: Sequence[Activation], rng: torch.Generator) ->
                 twice, _ = _act(*_act(U, V, x, f, sigma, R), x, g, sigma, R)
                 once, W = _act(U, V, x, g @ f, sigma, R)
                 output = size(once @ sigma(W @ x) - U @ sigma(V @ x))
-                error = max(
+                error = largest(
                     size(same - U) / size(U),
                     size(twice - once) / size(once),
                     output / (size(once) * size(sigma(W @ x))),
                 )
                 scale = spectral(g) * spectral(f) * spectral(V) * size(x)
                 values = (sigma(z) for z in (V @ x, f @ V @ x, W @ x))
-                worst = max(worst, error / _condition(scale, *values))
+                worst = largest(worst, error / _condition(scale, *values))
                 draws += 1
     what = f"largest relative error of unit, multiplication and F(x) over condition, {draws} draws"
     return Residual(worst, rounding(128), what)
@@ -175,9 +176,9 @@ def _ratios(rng: torch.Generator) -> tuple[float, float, float]:
                 y, d = normal(rng, n), step * normal(rng, n)
                 change = moved @ (sigma(W @ (y + d)) - sigma(W @ y))
                 before = U @ (sigma(V @ (y + d)) - sigma(V @ y))
-                values = max(values, size(change) / bound / size(d))
-                difference = max(difference, size(moved @ sigma(W @ d)) / bound / size(d))
-                original = max(original, size(before) / plain / size(d))
+                values = largest(values, size(change) / bound / size(d))
+                difference = largest(difference, size(moved @ sigma(W @ d)) / bound / size(d))
+                original = largest(original, size(before) / plain / size(d))
     return values, difference, original
 
 
@@ -191,7 +192,7 @@ def lipschitz(rng: torch.Generator) -> Evidence:
     """Difference quotients at many distances, over the bounds."""
     values, _, original = _ratios(rng)
     what = "largest difference quotient of F' and of F, over its bound"
-    return Evidence(Residual(max(values, original), 1 + rounding(64), what))
+    return Evidence(Residual(largest(values, original), 1 + rounding(64), what))
 
 
 @claim(
@@ -226,7 +227,7 @@ def general_equivariance(rng: torch.Generator) -> Evidence:
         for R in FRAMES:
             for h in (2, 5, 7):
                 c, z = one_sample(sigma, R), normal(rng, h)
-                worst = max(worst, _axioms(c, sigma, z, invertible(rng, h), invertible(rng, h)))
+                worst = largest(worst, _axioms(c, sigma, z, invertible(rng, h), invertible(rng, h)))
     return Evidence(
         Residual(worst, rounding(128), "largest relative error over condition, 42 draws")
     )
@@ -248,16 +249,16 @@ def general_lipschitz(rng: torch.Generator) -> Evidence:
         inverse = spectral(torch.linalg.inv(g))
         bound = spectral(U) * spectral(V)
         true = spectral(U @ torch.linalg.inv(g) @ g @ V)
-        printed = max(printed, true / (bound * inverse))
-        corrected = max(corrected, true / (bound * inverse * spectral(g)))
+        printed = largest(printed, true / (bound * inverse))
+        corrected = largest(corrected, true / (bound * inverse * spectral(g)))
         for sigma, eta in LIPSCHITZ:
             x, g = normal(rng, n), invertible(rng, h, 1.5)
             inverted = torch.linalg.inv(one_sample(sigma, frame)(g, V @ x))
             y, d = normal(rng, n), 0.01 * normal(rng, n)
             change = size(U @ inverted @ (sigma(g @ V @ (y + d)) - sigma(g @ V @ y))) / size(d)
             ratio = change / (eta * bound * spectral(inverted))
-            printed = max(printed, ratio)
-            corrected = max(corrected, ratio / spectral(g))
+            printed = largest(printed, ratio)
+            corrected = largest(corrected, ratio / spectral(g))
     limit = 1 + rounding(64)
     return Evidence(
         Residual(printed, limit, "largest difference quotient over η‖U‖‖V‖‖c⁻¹‖"),
@@ -320,15 +321,15 @@ def deep_action(rng: torch.Generator) -> Evidence:
         )
         z = _features(net, x)
         output = _features(act_on_deep(net, g, x, printed=True), x)[-1]
-        printed = max(printed, size(output - z[-1]) / size(z[-1]))
+        printed = largest(printed, size(output - z[-1]) / size(z[-1]))
         moved = act_on_deep(net, g, x)
         for gi, zi, feature in zip(g, z, _features(moved, x), strict=True):
-            corrected = max(corrected, size(feature - gi @ zi) / size(gi @ zi))
+            corrected = largest(corrected, size(feature - gi @ zi) / size(gi @ zi))
         twice = act_on_deep(act_on_deep(net, f, x), g, x)
         once = act_on_deep(net, [a @ b for a, b in zip(g, f, strict=True)], x)
         for layers, others in ((act_on_deep(net, units, x), net), (twice, once)):
             for (W, b), (X, c) in zip(layers, others, strict=True):
-                corrected = max(corrected, size(W - X) / size(X), size(b - c) / size(c))
+                corrected = largest(corrected, size(W - X) / size(X), size(b - c) / size(c))
     return Evidence(
         Residual(printed, rounding(2048), "largest relative change of F(x), 4 draws"),
         Residual(corrected, rounding(2048), "largest relative error of features and axioms"),

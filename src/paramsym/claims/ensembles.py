@@ -16,6 +16,7 @@ from paramsym.claims.sampling import (
     size,
     spectral,
 )
+from paramsym.residuals import largest
 
 ACTIVATIONS: tuple[Activation, ...] = (torch.tanh, torch.sigmoid, leaky)
 WIDTH = 32
@@ -49,9 +50,9 @@ def exactness(rng: torch.Generator) -> Evidence:
             for X in batches:
                 change = size(pseudo_inverse(sigma, g, X) @ sigma(g @ X) - sigma(X))
                 residual = change / size(sigma(X))
-                printed = max(printed, residual)
+                printed = largest(printed, residual)
                 if k <= WIDTH:
-                    corrected = max(corrected, residual / _condition(sigma(g @ X)))
+                    corrected = largest(corrected, residual / _condition(sigma(g @ X)))
     return Evidence(
         Residual(printed, rounding(4096), "largest ‖πσ(gH) − σ(H)‖ / ‖σ(H)‖, k = 1 to 256"),
         Residual(corrected, rounding(256), "the same over cond(σ(gH)), k ≤ h"),
@@ -79,13 +80,15 @@ def group_action(rng: torch.Generator) -> Evidence:
     for sigma in ACTIVATIONS:
         for k in (4, 15, 16, 24):
             H, g, f = normal(rng, h, k), invertible(rng, h), invertible(rng, h)
-            printed = max(printed, _axioms(lambda g, H, s=sigma: pseudo_inverse(s, g, H), g, f, H))
+            printed = largest(
+                printed, _axioms(lambda g, H, s=sigma: pseudo_inverse(s, g, H), g, f, H)
+            )
             if k > h:
                 continue
             error = _axioms(lambda g, H, s=sigma: torch.linalg.inv(batch_cocycle(s, g, H)), g, f, H)
             values = (sigma(X) for X in (H, f @ H, g @ f @ H))
             condition = max(_condition(value) for value in values)
-            corrected = max(corrected, error / condition**2 / spectral(g @ f))
+            corrected = largest(corrected, error / condition**2 / spectral(g @ f))
     return Evidence(
         Residual(
             printed, rounding(4096), "‖π(I,H) − I‖ and relative error of products, 4 ≤ k ≤ 24"
@@ -101,7 +104,7 @@ def _axioms(
     unit = torch.eye(len(H), dtype=H.dtype)
     first, second, once = represent(f, H), represent(g, f @ H), represent(g @ f, H)
     product = spectral(first @ second - once) / (spectral(first) * spectral(second))
-    return max(spectral(represent(unit, H) - unit), product)
+    return largest(spectral(represent(unit, H) - unit), product)
 
 
 @claim(
@@ -125,7 +128,7 @@ def diversity(rng: torch.Generator) -> Evidence:
             kept = size(U @ pseudo_inverse(sigma, g, H) @ moved - truth) / size(truth)
             recomputed += again < 1e-9
             frozen += kept < 1e-9
-            least, most = min(least, kept), max(most, again)
+            least, most = min(least, kept), largest(most, again)
     return Evidence(
         Residual(
             recomputed, 0, f"members of 9 that equal the original, to {most:.0e}, π recomputed"
@@ -155,8 +158,8 @@ def fresh_data(rng: torch.Generator) -> Evidence:
             if k <= WIDTH:
                 maps.append(torch.linalg.inv(batch_cocycle(sigma, g, H)))
             changes = [size(U @ c @ moved - truth) / size(truth) for c in maps]
-            printed = max(printed, changes[0])
-            corrected = max(corrected, changes[-1])
+            printed = largest(printed, changes[0])
+            corrected = largest(corrected, changes[-1])
     bound = epsilon**0.5
     return Evidence(
         Residual(printed, bound, "largest relative change of outputs, pseudo-inverse, k = 16, 256"),

@@ -19,6 +19,7 @@ from paramsym.claims.sampling import (
     size,
     spectral,
 )
+from paramsym.residuals import largest
 
 SHAPES = ((3, 5, 2), (4, 2, 3), (2, 6, 4))
 """(n, h, m) of the two-layer nets that are drawn."""
@@ -32,7 +33,7 @@ def _defect(pairs: Sequence[Equivariant], rng: torch.Generator) -> Residual:
         for _, h, _ in SHAPES:
             (g, represented), z = pair.draw(rng, h), 2 * normal(rng, h, SAMPLES)
             error = pair.sigma(g @ z) - represented @ pair.sigma(z)
-            worst = max(worst, size(error) / (spectral(represented) * size(pair.sigma(z))))
+            worst = largest(worst, size(error) / (spectral(represented) * size(pair.sigma(z))))
     what = f"largest ‖σ(gz) − π(g)σ(z)‖ / ‖π(g)‖‖σ(z)‖, {len(pairs) * len(SHAPES)} draws"
     return Residual(worst, rounding(32), what)
 
@@ -54,7 +55,7 @@ def equivariance_gives_symmetry(rng: torch.Generator) -> Evidence:
             hidden = pair.sigma(g @ V @ X)
             error = moved @ hidden - U @ pair.sigma(V @ X)
             terms = size(U) * spectral(torch.linalg.inv(represented)) * size(hidden)
-            worst = max(worst, size(error) / terms)
+            worst = largest(worst, size(error) / terms)
     what = "largest change of Uσ(VX) relative to ‖U‖‖π(g)⁻¹‖‖σ(gVX)‖"
     return Evidence(Residual(worst, rounding(64), what))
 
@@ -78,14 +79,14 @@ def symmetry_gives_equivariance(rng: torch.Generator) -> Evidence:
         loss, moved = size(U @ torch.tanh(V @ X)) ** 2, size(U @ torch.tanh(-V @ X)) ** 2
         assert abs(moved - loss) <= rounding(64) * loss
         defect = torch.tanh(-V @ X) - torch.tanh(V @ X)
-        counterexample = max(counterexample, size(defect) / size(torch.tanh(V @ X)))
+        counterexample = largest(counterexample, size(defect) / size(torch.tanh(V @ X)))
 
         z, g, represented = normal(rng, h, 1), normal(rng, h, h), orthogonal(rng, h)
         before, after = torch.tanh(z), represented.T @ torch.tanh(g @ z)
         targets = torch.cat([torch.zeros(h, 1, dtype=z.dtype), torch.eye(h, dtype=z.dtype)], 1)
         change = ((targets - after) ** 2).sum(0) - ((targets - before) ** 2).sum(0)
         error = (change[0] - change[1:]) / 2 - (after - before)[:, 0]
-        recovered = max(recovered, size(error) / (1 + size(after) ** 2 + size(before) ** 2))
+        recovered = largest(recovered, size(error) / (1 + size(after) ** 2 + size(before) ** 2))
     printed = Residual(
         counterexample, rounding(32), "‖σ(gz) − π(g)σ(z)‖ / ‖σ(z)‖ where the loss is invariant"
     )
@@ -130,9 +131,9 @@ def homogeneous_sum(rng: torch.Generator) -> Evidence:
         z = normal(rng, 5, 1)
         z[0] = z[0].abs()  # some entry of relu^α is not 0
         value, terms = pair.sigma(g @ z), represented.diagonal()[:, None] * pair.sigma(z)
-        printed = max(printed, size(value - terms.sum()) / size(value))
+        printed = largest(printed, size(value - terms.sum()) / size(value))
         vectors = sum((terms[j] * torch.eye(5, dtype=z.dtype)[j] for j in range(5)), z[:, 0] * 0)
-        corrected = max(corrected, size(value[:, 0] - vectors) / size(value))
+        corrected = largest(corrected, size(value[:, 0] - vectors) / size(value))
     what = "largest ‖σ(gz) − sum‖ / ‖σ(gz)‖, 7 activations"
     bound = rounding(32)
     return Evidence(Residual(printed, bound, what), Residual(corrected, bound, what))
@@ -179,8 +180,8 @@ def norm_of_rotated(rng: torch.Generator) -> Evidence:
     for _, h, _ in SHAPES:
         g, z = orthogonal(rng, h), normal(rng, h)
         product, norm = float(z @ g.T @ g @ z), size(g @ z)
-        printed = max(printed, abs(norm - product) / norm)
-        corrected = max(corrected, abs(norm**2 - product) / norm**2)
+        printed = largest(printed, abs(norm - product) / norm)
+        corrected = largest(corrected, abs(norm**2 - product) / norm**2)
     bound = rounding(32)
     return Evidence(
         Residual(printed, bound, "largest |‖gz‖ − zᵀgᵀgz| / ‖gz‖"),
@@ -201,6 +202,6 @@ def permutations(rng: torch.Generator) -> Evidence:
         for _, h, _ in SHAPES:
             g = torch.eye(h, dtype=torch.float64)[torch.randperm(h, generator=rng)]
             z = normal(rng, h, SAMPLES)
-            worst = max(worst, size(sigma(g @ z) - g @ sigma(z)))
+            worst = largest(worst, size(sigma(g @ z) - g @ sigma(z)))
     # Vectorised kernels may round the same number differently at different places.
     return Evidence(Residual(worst, rounding(8), "largest ‖σ(gz) − gσ(z)‖, 12 draws"))

@@ -17,6 +17,7 @@ from paramsym.claims.sampling import (
     rounding,
     size,
 )
+from paramsym.residuals import largest
 
 
 def _rates(U: Tensor, V: Tensor, M: Tensor, degree: float) -> tuple[Tensor, Tensor]:
@@ -46,7 +47,7 @@ def infinitesimal_action(rng: torch.Generator) -> Evidence:
 
             dU, dV = _rates(U, V, M, pair.degree)
             error = torch.cat([(dU + U @ differential).flatten(), (dV - M @ V).flatten()])
-            worst = max(worst, size(error) / (size(M) * (size(U) + size(V)) * pair.degree))
+            worst = largest(worst, size(error) / (size(M) * (size(U) + size(V)) * pair.degree))
     what = "largest difference from the derivative of the action, relative"
     return Evidence(Residual(worst, rounding(64), what))
 
@@ -88,8 +89,8 @@ def hidden_action(rng: torch.Generator) -> Evidence:
         condition = max(float(torch.linalg.cond(p)) for pairs in (first, second) for _, p in pairs)
         for layers, others in ((unmoved, net), (twice, once)):
             for (W, b), (X, c) in zip(layers, others, strict=True):
-                error = max(size(W - X) / size(X), size(b - c) / size(c))
-                worst = max(worst, error / condition**2)
+                error = largest(size(W - X) / size(X), size(b - c) / size(c))
+                worst = largest(worst, error / condition**2)
     what = "largest relative difference of layers, over cond(π(g))²"
     return Evidence(Residual(worst, rounding(64), what))
 
@@ -114,10 +115,10 @@ def infinitesimal_equivariance(rng: torch.Generator) -> Evidence:
         values, M = pair.sigma(z), normal(rng, h, h)
         rates = _tangents(pair, z, M)
         fitted = torch.linalg.lstsq(values.T, rates.T).solution.T
-        printed = max(printed, size(rates - fitted @ values) / size(rates))
+        printed = largest(printed, size(rates - fitted @ values) / size(rates))
         M, differential = pair.draw_generator(rng, h)
         error = _tangents(pair, z, M) - differential @ values
-        corrected = max(corrected, size(error) / (size(differential) * size(values)))
+        corrected = largest(corrected, size(error) / (size(differential) * size(values)))
     what = "largest ‖dσ_z(Mz) − dπ(M)σ(z)‖, relative"
     return Evidence(
         Residual(printed, rounding(64), what + ", M ∈ 𝔤𝔩 and the best dπ(M)"),
@@ -139,7 +140,7 @@ def infinitesimal_homogeneity(rng: torch.Generator) -> Evidence:
             z, (M, differential) = normal(rng, h, SAMPLES), pair.draw_generator(rng, h)
             slope = torch.func.jvp(pair.sigma, (z,), (torch.ones_like(z),))[1]
             error = (M @ z) * slope - differential @ pair.sigma(z)
-            worst = max(worst, size(error) / (size(differential) * size(pair.sigma(z))))
+            worst = largest(worst, size(error) / (size(differential) * size(pair.sigma(z))))
     what = "largest ‖Mz ⊙ σ'(z) − αMσ(z)‖ / ‖αM‖‖σ(z)‖, 7 activations"
     return Evidence(Residual(worst, rounding(32), what))
 
@@ -158,8 +159,8 @@ def leaky_sign(rng: torch.Generator) -> Evidence:
         z = normal(rng, 50)
         truth = torch.nn.functional.leaky_relu(z, slope)
         low, high = slope * z.clamp(max=0), z.clamp(min=0)
-        printed = max(printed, size(high - low - truth) / size(truth))
-        corrected = max(corrected, size(high + low - truth) / size(truth))
+        printed = largest(printed, size(high - low - truth) / size(truth))
+        corrected = largest(corrected, size(high + low - truth) / size(truth))
     what = "largest ‖σ(z) − leaky ReLU‖ / ‖leaky ReLU‖, s = 0.01, 0.1, 0.5"
     return Evidence(Residual(printed, rounding(2), what), Residual(corrected, rounding(2), what))
 
@@ -177,6 +178,6 @@ def leaky_derivative(rng: torch.Generator) -> Evidence:
         z, (M, _) = normal(rng, 6, SAMPLES), pair.draw_generator(rng, 6)
         slope = torch.func.jvp(pair.sigma, (z,), (torch.ones_like(z),))[1]
         values = pair.sigma(z)
-        worst = max(worst, size(z * slope - values) / size(values))
-        worst = max(worst, size((M @ z) * slope - M @ values) / (size(M) * size(values)))
+        worst = largest(worst, size(z * slope - values) / size(values))
+        worst = largest(worst, size((M @ z) * slope - M @ values) / (size(M) * size(values)))
     return Evidence(Residual(worst, rounding(16), "largest difference of the sides, relative"))

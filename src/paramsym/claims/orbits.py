@@ -21,6 +21,7 @@ from paramsym.family import Family
 from paramsym.groups import GeneralLinear, Group, Orthogonal, PositiveScaling
 from paramsym.orbit_dimension import tangent_rank
 from paramsym.ports import Port
+from paramsym.residuals import largest
 
 Shape = tuple[int, int, int]
 """(n, h, m): inputs, hidden units, outputs of a two-layer net without biases."""
@@ -99,7 +100,7 @@ def critical_points(rng: torch.Generator) -> Evidence:
             loss, theta = _critical(pair, shape, 1.0, rng)
             g, gradient = _matrix(pair, shape, rng), torch.func.grad(loss)
             nearby = gradient(g @ (theta + 0.1 * normal(rng, len(theta))))
-            worst = max(worst, size(gradient(g @ theta)) / size(nearby) / _condition(g))
+            worst = largest(worst, size(gradient(g @ theta)) / size(nearby) / _condition(g))
     what = "largest ‖∇𝓛(gθ*)‖ relative to 0.1 away from it, over cond(g), 15 draws"
     return Evidence(Residual(worst, rounding(512), what))
 
@@ -147,7 +148,7 @@ def transported_gradients(rng: torch.Generator) -> Evidence:
             loss = _loss(pair, shape, normal(rng, n, BATCH), normal(rng, m, BATCH))
             gradient = torch.func.grad(loss)
             error = g.T @ gradient(g @ theta) - gradient(theta)
-            worst = max(worst, size(error) / size(gradient(theta)) / _condition(g))
+            worst = largest(worst, size(error) / size(gradient(theta)) / _condition(g))
     what = "largest ‖gᵀ∇_{gθ}𝓛 − ∇_θ𝓛‖ / ‖∇_θ𝓛‖, over cond(g)"
     return Evidence(Residual(worst, rounding(256), what))
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from paramsym.claims.claim import Evidence, Residual, Verdict, claim
 from paramsym.claims.sampling import normal, rounding, size, spectral
 from paramsym.data_dependent.frames import Cumulative
+from paramsym.residuals import largest
 
 WIDTHS = (2, 3, 5, 9)
 DRAWS = 8
@@ -96,11 +97,11 @@ def examples(rng: torch.Generator) -> Evidence:
             [sin(a) * cos(b), cos(a) * cos(b), -sin(b)],
             [sin(a) * sin(b), cos(a) * sin(b), cos(b)],
         ]
-        worst = max(worst, size(rotation([a]) - torch.tensor(plane, dtype=torch.float64)))
-        worst = max(worst, size(rotation([a, b]) - torch.tensor(space, dtype=torch.float64)))
+        worst = largest(worst, size(rotation([a]) - torch.tensor(plane, dtype=torch.float64)))
+        worst = largest(worst, size(rotation([a, b]) - torch.tensor(space, dtype=torch.float64)))
     for z in generic(rng) + with_zero_tails(rng):
         fast = Cumulative().apply(z, torch.eye(len(z), dtype=z.dtype)).T
-        worst = max(worst, size(fast - frame(z)) / size(z))
+        worst = largest(worst, size(fast - frame(z)) / size(z))
     what = "largest difference of the formula, the examples and the fast R_z"
     return Evidence(Residual(worst, rounding(64), what))
 
@@ -119,7 +120,7 @@ def partition(rng: torch.Generator) -> Evidence:
             beta = (normal(rng, h - 1) * 3).tolist()
             squares = [sin(b) ** 2 for b in beta]
             total = sum(cos(b) ** 2 * prod(squares[:i]) for i, b in enumerate(beta))
-            worst = max(worst, abs(total + prod(squares) - 1))
+            worst = largest(worst, abs(total + prod(squares) - 1))
     return Evidence(Residual(worst, rounding(64), f"largest |sum − 1|, {4 * DRAWS} draws"))
 
 
@@ -135,8 +136,8 @@ def orthogonality(rng: torch.Generator) -> Evidence:
     for h in WIDTHS:
         for _ in range(DRAWS):
             R = rotation((normal(rng, h - 1) * 3).tolist())
-            worst = max(worst, spectral(R.T @ R - torch.eye(h, dtype=R.dtype)))
-            worst = max(worst, abs(float(torch.linalg.det(R)) - 1))
+            worst = largest(worst, spectral(R.T @ R - torch.eye(h, dtype=R.dtype)))
+            worst = largest(worst, abs(float(torch.linalg.det(R)) - 1))
     what = f"largest ‖RᵀR − I‖ and |det R − 1|, {4 * DRAWS} draws"
     return Evidence(Residual(worst, rounding(64), what))
 
@@ -152,9 +153,9 @@ def frames(rng: torch.Generator) -> Evidence:
     worst = 0.0
     for z in generic(rng) + with_zero_tails(rng):
         R, norm = frame(z), size(z)
-        worst = max(worst, size(R[:, 0] - z) / norm, abs(spectral(R) - norm) / norm)
-        worst = max(worst, abs(spectral(torch.linalg.inv(R)) * norm - 1))
-        worst = max(worst, _far(R, z))
+        worst = largest(worst, size(R[:, 0] - z) / norm, abs(spectral(R) - norm) / norm)
+        worst = largest(worst, abs(spectral(torch.linalg.inv(R)) * norm - 1))
+        worst = largest(worst, _far(R, z))
     what = "largest relative error of the column, both norms, and R_zᵀR_z = |z|²I"
     return Evidence(Residual(worst, rounding(64), what))
 
@@ -169,7 +170,7 @@ def entries(rng: torch.Generator) -> Evidence:
     """Both formulas at vectors without zeros."""
     worst = 0.0
     for z in generic(rng):
-        worst = max(worst, size(printed_frame(z) - frame(z)) / size(z) / _condition(z))
+        worst = largest(worst, size(printed_frame(z) - frame(z)) / size(z) / _condition(z))
     what = "largest relative difference, over the ratio of |z| to its shortest tail"
     return Evidence(Residual(worst, rounding(64), what))
 
@@ -186,8 +187,8 @@ def degenerate_entries(rng: torch.Generator) -> Evidence:
     """R_zᵀR_z against |z|²I at vectors with zero tails, by both formulas."""
     printed, corrected = 0.0, 0.0
     for z in with_zero_tails(rng):
-        printed = max(printed, _far(printed_frame(z), z))
-        corrected = max(corrected, _far(frame(z), z))
+        printed = largest(printed, _far(printed_frame(z), z))
+        corrected = largest(corrected, _far(frame(z), z))
     what = "largest ‖R_zᵀR_z/|z|² − I‖ at z with zero tails"
     bound = rounding(64)
     return Evidence(Residual(printed, bound, what), Residual(corrected, bound, what))
@@ -205,8 +206,8 @@ def first_column(rng: torch.Generator) -> Evidence:
     printed, corrected = 0.0, 0.0
     for z in generic(rng):
         column = printed_frame(z)[:, 0]
-        printed = max(printed, size(column - z / size(z)))
-        corrected = max(corrected, size(column - z) / size(z))
+        printed = largest(printed, size(column - z / size(z)))
+        corrected = largest(corrected, size(column - z) / size(z))
     bound = rounding(64)
     return Evidence(
         Residual(printed, bound, f"largest ‖R_z e₁ − z/|z|‖, {4 * DRAWS} draws"),
@@ -257,15 +258,15 @@ def continuity(rng: torch.Generator) -> Evidence:
             x, y = z.clone(), z.clone()
             turn = NEAR * size(z) * torch.nn.functional.normalize(normal(rng, 2), dim=0)
             x[-2:], y[-2:] = turn, -turn
-            jump = max(jump, spectral(frame(x) - frame(y)) / size(z))
+            jump = largest(jump, spectral(frame(x) - frame(y)) / size(z))
     corrected = 0.0
     for h in (1, 2, 4, 8):
         z, step = normal(rng, h), NEAR * normal(rng, h)
         R = multiplication(z)
-        corrected = max(corrected, size(R[:, 0] - z) / size(z))
-        corrected = max(corrected, _far(R, z))
+        corrected = largest(corrected, size(R[:, 0] - z) / size(z))
+        corrected = largest(corrected, _far(R, z))
         change = multiplication(z + step) - R - multiplication(step)
-        corrected = max(corrected, spectral(change) / size(z))
+        corrected = largest(corrected, spectral(change) / size(z))
     return Evidence(
         Residual(jump, 200 * NEAR, "largest ‖R_x − R_y‖/|x| over points with |x − y| = 2e-9|x|"),
         Residual(corrected, rounding(64), "error of column, norm, linearity for h = 1, 2, 4, 8"),

@@ -21,6 +21,7 @@ from paramsym.claims.flow import (
     steepness,
     worst,
 )
+from paramsym.residuals import largest
 
 WIDTHS = (3, 4, 2)
 """Sizes of the nets here."""
@@ -111,8 +112,8 @@ def current_defects(
     printed, corrected = 0.0, 0.0
     for t, state in zip(path.times, path.thetas, strict=True):
         J, K = float(current(*state)), float(state[-1])
-        printed = max(printed, abs(J - start * math.exp(-t / tau)) / scale)
-        corrected = max(corrected, abs(J - start * math.exp(-2 * t / tau) - K) / scale)
+        printed = largest(printed, abs(J - start * math.exp(-t / tau)) / scale)
+        corrected = largest(corrected, abs(J - start * math.exp(-2 * t / tau) - K) / scale)
     return (printed, path.error), (corrected, path.error)
 
 

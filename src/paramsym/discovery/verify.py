@@ -14,6 +14,7 @@ from paramsym.action import act, tangent
 from paramsym.discovery.points import Point, near_point, random_point, without_eps
 from paramsym.discovery.recording import Recording, replay
 from paramsym.family import Exactness, Family
+from paramsym.residuals import largest
 from paramsym.symmetry import Verification
 
 SCALE = 0.1
@@ -109,9 +110,8 @@ def _defect(families: list[Family], word: list[Tensor], point: Point, seed: int)
     """Relative change of the outputs under a word."""
     moved = act(zip(families, word, strict=True), point.params)
     outputs = replay(point.recording, moved, point.inputs, seed=seed)
-    return max(
-        (_relative(a - b, b) for a, b in zip(outputs, point.outputs, strict=True)), default=0.0
-    )
+    changes = (_relative(a - b, b) for a, b in zip(outputs, point.outputs, strict=True))
+    return largest(0.0, *changes)
 
 
 def _derivative(
@@ -133,9 +133,10 @@ def _derivative(
         changes = torch.func.jvp(run, (real,), (direction,))[1]
     except (NotImplementedError, RuntimeError):
         return None
-    sizes = [_relative(d, b) for d, b in zip(changes, point.outputs, strict=True)]
+    sizes = (_relative(d, b) for d, b in zip(changes, point.outputs, strict=True))
+    measured = largest(0.0, *sizes)
     # Where an activation has no derivative (√ at 0) there is nothing to measure.
-    return max(sizes, default=0.0) if all(math.isfinite(size) for size in sizes) else None
+    return measured if math.isfinite(measured) else None
 
 
 def _is_custom(target: Any) -> bool:
@@ -144,6 +145,8 @@ def _is_custom(target: Any) -> bool:
 
 
 def _relative(change: Tensor, reference: Tensor) -> float:
+    if reference.numel() == 0:
+        return 0.0
     if not (reference.is_floating_point() or reference.is_complex()):
         return float((change != 0).any())
     size = reference.abs().max()
