@@ -22,11 +22,11 @@ from paramsym.claims.flow import (
     gradient_flow,
     inner,
     integrate,
-    normal,
     slope_along,
     split,
     worst,
 )
+from paramsym.claims.sampling import normal
 from paramsym.nets import MLP
 from tests.claims.laws import claims_of
 

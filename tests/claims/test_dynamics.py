@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from paramsym.claims import CLAIMS, Verdict, convergence, dynamics
-from paramsym.claims.flow import gradient, normal
+from paramsym.claims.flow import gradient
+from paramsym.claims.sampling import normal
 
 
 def total(theta: tuple[Tensor, ...]) -> float:

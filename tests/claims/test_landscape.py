@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from paramsym.claims import CLAIMS, Verdict, landscape
-from paramsym.claims.flow import flatten, normal, split
+from paramsym.claims.flow import flatten, split
+from paramsym.claims.sampling import normal
 
 
 def test_elsewhere_than_at_the_minimum(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,10 +13,10 @@ from paramsym.claims.flow import (
     gradient_flow,
     inner,
     norm,
-    normal,
     slope_along,
     worst,
 )
+from paramsym.claims.sampling import normal
 from paramsym.residuals import largest
 
 PROFILES = (

@@ -15,11 +15,11 @@ from paramsym.claims.flow import (
     gradient_flow,
     inner,
     norm,
-    normal,
     slope_along,
     split,
     worst,
 )
+from paramsym.claims.sampling import normal
 
 SYMMETRIC = (LINEAR, RELU, LEAKY, power(1.5), power(2), power(3))
 """Activations whose algebra has symmetric elements."""

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from paramsym.claims.claim import Evidence, Residual, Verdict, claim
-from paramsym.claims.flow import EPS, normal, worst
+from paramsym.claims.flow import EPS, worst
+from paramsym.claims.sampling import normal
 
 SIZES = (3, 4, 2)
 """n, h and m of the two-layer linear nets here."""

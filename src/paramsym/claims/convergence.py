@@ -11,16 +11,8 @@ from torch import Tensor
 
 from paramsym.claims.claim import Evidence, Residual, Verdict, claim
 from paramsym.claims.dynamics import ACTIVATIONS, descend
-from paramsym.claims.flow import (
-    EPS,
-    Theta,
-    drift,
-    gradient,
-    gradient_flow,
-    norm,
-    normal,
-    worst,
-)
+from paramsym.claims.flow import EPS, Theta, drift, gradient, gradient_flow, norm, worst
+from paramsym.claims.sampling import normal
 
 
 def uniform(rng: torch.Generator, low: float, high: float) -> float:

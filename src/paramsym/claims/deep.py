@@ -8,7 +8,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from paramsym.claims.flow import EPS, Theta, normal
+from paramsym.claims.flow import EPS, Theta
+from paramsym.claims.sampling import normal, radial
 
 Map = Callable[[Tensor], Tensor]
 
@@ -36,11 +37,6 @@ def power(degree: float, slope: float = 0.3) -> Activation:
         return torch.where(z > 0, z, -slope * z).abs() ** degree * torch.where(z > 0, 1.0, -1.0)
 
     return Activation(sigma, degree, lambda M: M.diagonal().diag())
-
-
-def radial(z: Tensor) -> Tensor:
-    """z/(1 + ‖z‖²) on each column."""
-    return z / (1 + z.square().sum(0))
 
 
 LINEAR = Activation(lambda z: z, 1, lambda M: M)

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from paramsym.claims.claim import Evidence, Verdict, claim
-from paramsym.claims.flow import EPS, Theta, gradient, norm, normal, worst
+from paramsym.claims.flow import EPS, Theta, gradient, norm, worst
+from paramsym.claims.sampling import normal
 from paramsym.laws.potentials import potential
 
 RATES = (1e-3, 1e-2, 1e-1)

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from paramsym.claims.claim import Evidence, Verdict, claim
-from paramsym.claims.flow import EPS, drift, gradient, gradient_flow, normal, worst
+from paramsym.claims.flow import EPS, drift, gradient, gradient_flow, worst
+from paramsym.claims.sampling import normal
 from paramsym.laws.potentials import potential
 
 SHAPES = ((100, 100, 100), (100, 200, 100), (200, 100, 100))

@@ -43,11 +43,6 @@ class Path:
     error: float
 
 
-def normal(rng: torch.Generator, *shape: int, scale: float = 1.0) -> Tensor:
-    """Independent normal numbers in float64."""
-    return scale * torch.randn(shape, generator=rng, dtype=torch.float64)
-
-
 def flatten(theta: Theta) -> Tensor:
     """All parameters in one vector."""
     return torch.cat([p.reshape(-1) for p in theta])

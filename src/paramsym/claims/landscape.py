@@ -8,7 +8,8 @@ from torch import Tensor
 
 from paramsym.claims.claim import Evidence, Residual, Verdict, claim
 from paramsym.claims.dynamics import descend
-from paramsym.claims.flow import EPS, Theta, gradient, gradient_flow, normal, worst
+from paramsym.claims.flow import EPS, Theta, gradient, gradient_flow, worst
+from paramsym.claims.sampling import normal
 
 
 def hessian(U: float, V: float, X: float, Y: float) -> Tensor:

@@ -12,9 +12,9 @@ from paramsym.groups import GeneralLinear, Group, Orthogonal, PositiveScaling
 Activation = Callable[[Tensor], Tensor]
 
 
-def normal(rng: torch.Generator, *shape: int) -> Tensor:
-    """Standard normal entries in float64."""
-    return torch.randn(shape, generator=rng, dtype=torch.float64)
+def normal(rng: torch.Generator, *shape: int, scale: float = 1.0) -> Tensor:
+    """Independent normal entries in float64."""
+    return scale * torch.randn(shape, generator=rng, dtype=torch.float64)
 
 
 def invertible(rng: torch.Generator, h: int, spread: float = 0.5) -> Tensor:

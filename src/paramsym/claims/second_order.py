@@ -16,11 +16,11 @@ from paramsym.claims.flow import (
     inner,
     integrate,
     norm,
-    normal,
     split,
     steepness,
     worst,
 )
+from paramsym.claims.sampling import normal
 from paramsym.residuals import largest
 
 WIDTHS = (3, 4, 2)

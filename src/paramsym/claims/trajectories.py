@@ -13,10 +13,10 @@ from paramsym.claims.flow import (
     gradient_flow,
     integrate,
     norm,
-    normal,
     split,
     worst,
 )
+from paramsym.claims.sampling import normal
 
 
 @claim(

@@ -6,6 +6,7 @@ recorded.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, final
 
 import torch
@@ -140,11 +141,22 @@ class Recording:
     mode_dependent: bool
     state: Mapping[str, Tensor] = field(repr=False)
 
+    @cached_property
+    def last_reads(self) -> dict[int, int]:
+        """Value number → position of the last record that reads it; behind the end for outputs.
+
+        Values that nothing reads are absent.
+        """
+        last: dict[int, int] = {}
+        for position, record in enumerate(self.records):
+            last.update(dict.fromkeys(record.inputs(), position))
+        last.update(dict.fromkeys(self.outputs, len(self.records)))
+        return last
+
     @property
     def unused(self) -> tuple[str, ...]:
         """Parameters that no output depends on."""
-        read = {i for record in self.records for i in record.inputs()} | set(self.outputs)
-        used = {name for i, name in self.parameter_ids.items() if i in read}
+        used = {name for i, name in self.parameter_ids.items() if i in self.last_reads}
         return tuple(p.name for p in self.parameters if p.name not in used)
 
 
@@ -207,8 +219,8 @@ def replay(
         for i, name in recording.parameter_ids.items()
     }
     for i, tensor in (*recording.constants.items(), *inputs.items()):
-        values[i] = widen(tensor).clone()  # batch norm writes to its statistics
-    last_use = _last_uses(recording)
+        # A copy, because batch norm writes to its statistics.
+        values[i] = tensor.detach().to(_wide_dtype(tensor.dtype), copy=True)
 
     def argument(leaf: Any) -> Any:
         if isinstance(leaf, Ref):
@@ -229,20 +241,10 @@ def replay(
             for i, tensor in zip(record.outputs, results, strict=False):
                 if i is not None:
                     values[i] = tensor
-            for i in last_use[position]:
-                values.pop(i, None)
+            for i in (*record.inputs(), *record.outputs):
+                if i is not None and recording.last_reads.get(i, -1) <= position:
+                    values.pop(i, None)
     return [values[i] for i in recording.outputs]
-
-
-def _last_uses(recording: Recording) -> list[list[int]]:
-    """For each record the values that nothing after it reads."""
-    seen = set(recording.outputs)
-    last: list[list[int]] = []
-    for record in reversed(recording.records):
-        mine = {*record.inputs(), *(i for i in record.outputs if i is not None)} - seen
-        last.append(list(mine))
-        seen |= mine
-    return last[::-1]
 
 
 def widen(tensor: Tensor) -> Tensor:

@@ -1,6 +1,5 @@
 """The walk: every record's rule in turn, from parameters to outputs."""
 
-from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -46,9 +45,11 @@ def walk(recording: Recording) -> Walk:
     for i, name in recording.parameter_ids.items():
         values[i] = labelled.get(name) or Value(recording.shapes[i])
 
-    last_read = _last_reads(recording)
+    last_reads = recording.last_reads
     for index, record in enumerate(recording.records):
-        stale = [i for i in record.mutates if i not in record.outputs and last_read[i] > index]
+        stale = [
+            i for i in record.mutates if i not in record.outputs and last_reads.get(i, -1) > index
+        ]
         outputs = _run(index, record, recording, values, facts, stale)
         for i, value in zip(record.outputs, outputs, strict=False):
             if i is not None:
@@ -57,15 +58,6 @@ def walk(recording: Recording) -> Walk:
         facts.pin(_settled(values[i], facts))
     _state_gauges(labelled, facts)
     return Walk(facts, labelled)
-
-
-def _last_reads(recording: Recording) -> dict[int, int]:
-    """Value number → position of the last record that reads it; behind the end for outputs."""
-    last: dict[int, int] = defaultdict(lambda: -1)
-    for index, record in enumerate(recording.records):
-        last.update(dict.fromkeys(record.inputs(), index))
-    last.update(dict.fromkeys(recording.outputs, len(recording.records)))
-    return last
 
 
 def _run(

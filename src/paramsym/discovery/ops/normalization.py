@@ -3,7 +3,7 @@
 import numpy as np
 from torch import Tensor
 
-from paramsym.discovery.labels import Layer, Value, pad_left
+from paramsym.discovery.labels import Layer, Value, first_along, pad_left
 from paramsym.discovery.ops.elementwise import add
 from paramsym.discovery.ops.registry import Call, Result, rule
 
@@ -78,11 +78,7 @@ def _erase(call: Call, value: Value, axes: tuple[int, ...], *, eps: str | None =
     if not value.layers:
         return
     layers = pad_left(value.layers, len(value.shape))
-    first = [
-        Layer(x.labels[tuple(slice(0, 1) if a in axes else slice(None)
-                             for a in range(x.labels.ndim))], -x.exponent)
-        for x in layers
-    ]  # fmt: skip
+    first = [Layer(first_along(x.labels, axes), -x.exponent) for x in layers]
     call.facts.balance(*layers, *first)
     call.facts.isolate_all(value)
     if eps is not None:
