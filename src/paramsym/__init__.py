@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from paramsym.activations import equivariance
     from paramsym.discovery import discover
     from paramsym.discovery.registering import register_activation
+    from paramsym.dynamics.gradient_descent import Descent, gradient_descent
     from paramsym.element import AlgebraElement, GroupElement
     from paramsym.family import Exactness, Family
     from paramsym.groups import (
@@ -28,6 +29,7 @@ __all__ = [
     "AlgebraElement",
     "Barrier",
     "ComplexScaling",
+    "Descent",
     "Exactness",
     "Family",
     "Frame",
@@ -44,6 +46,7 @@ __all__ = [
     "Verification",
     "discover",
     "equivariance",
+    "gradient_descent",
     "load",
     "register_activation",
     "save",
@@ -53,6 +56,7 @@ _HOMES = {
     "activations": ("equivariance",),
     "discovery": ("discover",),
     "discovery.registering": ("register_activation",),
+    "dynamics.gradient_descent": ("Descent", "gradient_descent"),
     "element": ("AlgebraElement", "GroupElement"),
     "family": ("Exactness", "Family"),
     "groups": (
