@@ -15,6 +15,11 @@ def write_text(path: Path, text: str, *, force: bool = False) -> Path:
         FileNotFoundError: If its folder does not exist.
         IsADirectoryError: If it is a folder.
     """
+    return write_bytes(path, text.encode("utf-8"), force=force)
+
+
+def write_bytes(path: Path, content: bytes, *, force: bool = False) -> Path:
+    """As `write_text`, for a file that is not text."""
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; give the name of a file in it.")
     if path.exists() and not force:
@@ -23,7 +28,7 @@ def write_text(path: Path, text: str, *, force: bool = False) -> Path:
         raise FileNotFoundError(f"the folder {path.parent} does not exist. Create it first.")
     temporary = _sibling(path)
     try:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(content)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -59,12 +59,25 @@ class Task:
         compute: Finds the arrays.
         settings: What it is given: JSON values, every choice that decides the result.
         revision: Raised when the function changes so that older results must not be used.
+        cost: About how many seconds it takes on one core. Long tasks begin first, and the time left
+            is estimated from it; it changes no result.
+
+    Raises:
+        ValueError: If other processes could not find the function by its name.
     """
 
     name: str
     compute: Compute
     settings: Mapping[str, Any]
     revision: int = 1
+    cost: float = 1.0
+
+    def __post_init__(self) -> None:
+        if "<" in self.compute.__qualname__:
+            raise ValueError(
+                f"task {self.name!r}: `compute` must be a function at the top level of a module, "
+                f"so that workers find it by its name; got {self.function}."
+            )
 
     @property
     def function(self) -> str:

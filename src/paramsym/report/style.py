@@ -87,6 +87,12 @@ def save(figure: Figure, folder: Path, name: str) -> None:
         figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
 
 
+def save_bitmap(figure: Figure, folder: Path, name: str, *, dpi: int = 300) -> None:
+    """Write `name.png`, on white."""
+    with figure_style():
+        figure.savefig(folder / f"{name}.png", dpi=dpi, facecolor="white")
+
+
 def inline(figure: Figure, name: str, description: str) -> Markup:
     """The figure as an `<svg>` element for a page.
 
