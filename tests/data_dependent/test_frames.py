@@ -11,9 +11,9 @@ from paramsym.data_dependent.frames import (
     Cumulative,
     Geodesic,
     Householder,
-    MovingFrame,
-    require_locus,
 )
+from paramsym.data_dependent.moving_frame import MovingFrame
+from paramsym.data_dependent.requirements import require_locus
 from tests.data_dependent import twins
 
 EPS = torch.finfo(torch.float64).eps
@@ -245,6 +245,37 @@ def test_a_transfer_spans_the_float_range(name: str, rng: torch.Generator) -> No
         assert (carried - small).abs().max() <= 64 * EPS * small.max()
 
 
+LARGEST, SMALLEST = torch.finfo(F64).max / 2, 5e-324  # half: a rounding up is no overflow
+SCALES = {"largest": LARGEST, "smallest": SMALLEST}
+
+
+@pytest.mark.parametrize("name", FRAMES)
+@pytest.mark.parametrize("h", [1, 2, 7])
+@pytest.mark.parametrize("size", SCALES)
+@pytest.mark.parametrize("goal", SCALES)
+def test_vectors_at_the_ends_of_the_float_range(
+    name: str, h: int, size: str, goal: str, rng: torch.Generator
+) -> None:
+    frame = FRAMES[name]
+    b = torch.ones(h, dtype=F64)
+    b[h // 2 :] *= -1 if name != "geodesic" else 1
+    a = torch.full((h,), SCALES[goal], dtype=F64)
+    b = b * SCALES[size]
+    assert (frame.transfer(a, b, b) / SCALES[goal] - 1).abs().max() <= 8 * h * EPS
+    back = frame.inverse(b, b)
+    assert (back - torch.eye(h, dtype=F64)[0]).abs().max() <= 8 * h * EPS
+    first = frame.apply(b, torch.eye(h, dtype=F64)[0])
+    assert (first / SCALES[size] - b / SCALES[size]).abs().max() <= 8 * h * EPS
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_a_zero_vector_is_carried_to_zero(name: str, rng: torch.Generator) -> None:
+    a, w = normal(5, rng), torch.zeros(5, dtype=F64)
+    assert not FRAMES[name].transfer(a, a, w).any()
+    slope = torch.func.jacrev(FRAMES[name].apply, 1)(a, w)
+    assert torch.allclose(slope, FRAMES[name].apply(a, torch.eye(5, dtype=F64)).mT)
+
+
 @pytest.mark.parametrize("name", FRAMES)
 def test_leading_axes_are_a_loop_and_so_is_vmap(name: str, rng: torch.Generator) -> None:
     frame = FRAMES[name]
@@ -276,7 +307,7 @@ class TestBadInput:
         z = torch.zeros(3, 4)
         z[1] = 1
         with pytest.raises(ValueError, match=r"must not be the zero vector, .*; 2 of 3"):
-            require_locus(z)
+            require_locus("z", z)
         for frame in FRAMES.values():
             assert frame.apply(z[0], z[1]).isnan().all()
             for f in (frame.apply, frame.transpose, frame.inverse):
@@ -285,13 +316,28 @@ class TestBadInput:
 
     def test_values_must_be_finite(self) -> None:
         with pytest.raises(ValueError, match="`z` must be finite; 1 of 2"):
-            require_locus(torch.tensor([1.0, math.nan]))
+            require_locus("z", torch.tensor([1.0, math.nan]))
 
     def test_sizes_must_agree(self) -> None:
         with pytest.raises(ValueError, match="as many entries along its last axis"):
             Cumulative().apply(torch.ones(3), torch.ones(4))
         with pytest.raises(ValueError, match=r"`Geodesic.base` must have shape \(3,\)"):
             Geodesic(torch.ones(4)).apply(torch.ones(3), torch.ones(3))
+
+    def test_a_geodesic_does_not_reach_the_opposite_of_its_base(self) -> None:
+        z = torch.tensor([[-1.0, -1.0], [1.0, -1.0]], dtype=F64)
+        with pytest.raises(ValueError, match=r"opposite to the base of `Geodesic`.*; 1 of 2"):
+            Geodesic().apply(1e200 * z, z, check=True)
+        Geodesic(z[1]).apply(z, z, check=True)
+        with pytest.raises(ValueError, match="opposite to the base"):
+            Geodesic(-1e-200 * z[1]).apply(z, z, check=True)
+
+    @pytest.mark.parametrize(
+        "base", [torch.zeros(3), torch.tensor([1.0, math.nan]), torch.tensor(1.0)]
+    )
+    def test_a_base_is_a_vector(self, base: Tensor) -> None:
+        with pytest.raises(ValueError, match=r"`Geodesic.base` must be a vector \[h\], finite"):
+            Geodesic(base)
 
     @pytest.mark.parametrize("dtype", [torch.int64, torch.float16, torch.complex64])
     def test_half_precision_and_integers_are_refused(self, dtype: torch.dtype) -> None:

@@ -24,6 +24,9 @@ F64 = torch.float64
 EPS = torch.finfo(F64).eps
 
 
+Subject = tuple[nn.Module, str, str | tuple[str, ...], Tensor]
+
+
 class Block(nn.Module):
     """An MLP with a residual connection around it, on tokens."""
 
@@ -40,32 +43,83 @@ class Block(nn.Module):
         return self.head(x.mean(1))
 
 
-def perceptron() -> tuple[nn.Module, str, str, Tensor]:
+def perceptron() -> Subject:
     net = nn.Sequential(nn.Linear(8, 20), nn.Tanh(), nn.Linear(20, 3))
     return net, "0", "2", torch.randn(9, 8)
 
 
-def deep() -> tuple[nn.Module, str, str, Tensor]:
+def deep() -> Subject:
     layers = [nn.Linear(8, 10), nn.Sigmoid(), nn.Linear(10, 16), nn.LayerNorm(16)]
     net = nn.Sequential(*layers, nn.SiLU(), nn.Linear(16, 5), nn.ReLU(), nn.Linear(5, 2))
     return net, "2", "5", torch.randn(7, 8)
 
 
-def block() -> tuple[nn.Module, str, str, Tensor]:
+def block() -> Subject:
     return Block(), "up", "down", torch.arange(9).reshape(3, 3)
 
 
-def convolutional() -> tuple[nn.Module, str, str, Tensor]:
+def convolutional() -> Subject:
     front = [nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()]
     net = nn.Sequential(*front, nn.Linear(36, 32), nn.LeakyReLU(0.1), nn.Linear(32, 10))
     return net, "5", "7", torch.randn(12, 1, 8, 8)
 
 
-MODELS: dict[str, Callable[[], tuple[nn.Module, str, str, Tensor]]] = {
+def in_place() -> Subject:
+    net = nn.Sequential(nn.Linear(8, 20), nn.ReLU(inplace=True), nn.Linear(20, 3))
+    return net, "0", "2", torch.randn(9, 8)
+
+
+def pooled() -> Subject:
+    """A reader of means over pixels: as many samples as images."""
+    front = [nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16), nn.SiLU(inplace=True)]
+    net = nn.Sequential(*front, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 4))
+    return net, "0", "5", torch.randn(7, 3, 6, 6)
+
+
+def pixels() -> Subject:
+    """A convolution that reads all pixels of a few, with stride and padding."""
+    front = [nn.Conv2d(2, 30, 3, bias=False), nn.GELU()]
+    net = nn.Sequential(*front, nn.Conv2d(30, 5, 3, stride=2, padding=1), nn.Flatten())
+    return net, "0", "2", torch.randn(2, 2, 4, 4)
+
+
+class Heads(nn.Module):
+    """A trunk with two heads, each behind an activation of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk, self.policy = nn.Linear(5, 14), nn.Linear(14, 3)
+        self.value = nn.Linear(14, 1, bias=False)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        z = self.trunk(x)
+        return self.policy(torch.tanh(z)), self.value(input=nn.functional.softplus(z))
+
+
+class Joined(nn.Module):
+    """The same, as one tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads = Heads()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat(self.heads(x), -1)
+
+
+def heads() -> Subject:
+    return Joined(), "heads.trunk", ("heads.policy", "heads.value"), torch.randn(5, 5)
+
+
+MODELS: dict[str, Callable[[], Subject]] = {
     "perceptron": perceptron,
     "deep": deep,
     "transformer block": block,
     "convolutions in front": convolutional,
+    "in place": in_place,
+    "pooled": pooled,
+    "pixels": pixels,
+    "heads": heads,
 }
 
 Case = tuple[HiddenSpace, Tensor, Tensor]
@@ -73,9 +127,9 @@ Case = tuple[HiddenSpace, Tensor, Tensor]
 
 def case(name: str) -> Case:
     torch.manual_seed(3)
-    model, writer, reader, x = MODELS[name]()
+    model, writer, readers, x = MODELS[name]()
     x = x.double() if x.is_floating_point() else x
-    space = hidden_space(model.double(), writer, reader, (x,))
+    space = hidden_space(model.double(), writer, readers, (x,))
     g = torch.eye(space.width, dtype=F64) + 0.05 * torch.randn(space.width, space.width, dtype=F64)
     return space, g, x
 
@@ -91,14 +145,19 @@ def params_of(space: HiddenSpace) -> dict[str, Tensor]:
 
 def tolerance(space: HiddenSpace, x: Tensor) -> float:
     """Rounding, amplified by the condition of the reference batch and of Z†σ(Z) (twisted)."""
-    z, activation = space.hidden(params_of(space), (x,))
-    core = activation(z) @ torch.linalg.pinv(z)
-    worst = max(float(torch.linalg.cond(m)) for m in (activation(z), z, core))
+    worst = 1.0
+    for reader in space.readers:
+        z, activation = space.hidden(params_of(space), (x,), reader)
+        values = activation(z)
+        core = values @ torch.linalg.pinv(z)
+        worst = max(worst, *(float(torch.linalg.cond(m)) for m in (values, z, core)))
     return 64 * space.width * EPS * worst**2
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    ("name", "variant"),
+    [(m, v) for m in MODELS for v in VARIANTS if (m, v) != ("pooled", "twisted")],
+)
 class TestActing:
     def test_outputs_at_the_reference_batch_are_kept(self, name: str, variant: str) -> None:
         space, g, x = case(name)
@@ -107,15 +166,15 @@ class TestActing:
         before, after = run(space, params, x), run(space, moved, x)
         assert (after - before).norm() <= tolerance(space, x) * before.norm()
         changed = {k for k in params if moved[k] is not params[k]}
-        writer = {f"{space.writer}.weight", f"{space.writer}.bias"}
-        assert changed == writer | {f"{space.reader}.weight"}
+        writer = {f"{space.writer}.weight", f"{space.writer}.bias"} & set(params)
+        assert changed == writer | {f"{reader}.weight" for reader in space.readers}
 
     def test_frozen_it_keeps_them_and_changes_others(self, name: str, variant: str) -> None:
         space, g, x = case(name)
         frozen = space.freeze(g, (x,), VARIANTS[variant])
         before, after = space.model(x), frozen(x)
         assert (after - before).norm() <= tolerance(space, x) * before.norm()
-        fresh = torch.randint(11, (5, 3)) if not x.is_floating_point() else torch.randn_like(x)
+        fresh = torch.randint(11, x.shape) if not x.is_floating_point() else torch.randn_like(x)
         assert (frozen(fresh) - space.model(fresh)).norm() > 1e-6
 
 
@@ -160,7 +219,7 @@ def test_it_is_a_group_action() -> None:
     def twice(variant: QR | MinimalChange | Twisted) -> float:
         one = space.act(g, space.act(f, params, (x,), variant), (x,), variant)
         other = space.act(g @ f, params, (x,), variant)
-        key = f"{space.reader}.weight"
+        key = f"{space.readers[0]}.weight"
         return float((one[key] - other[key]).norm() / params[key].norm())
 
     assert twice(QR()) <= tolerance(space, x)
@@ -204,6 +263,50 @@ def test_dead_neurons_do_not_stop_least_squares() -> None:
     g = torch.diag(torch.linspace(0.5, 2, 6, dtype=F64))  # a symmetry of ReLU
     moved = space.act(g, params_of(space), (x,), PseudoInverse(), check=True)
     assert (run(space, moved, x) - net(x)).norm() <= 1e-12 * net(x).norm()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_models_of_other_precision(dtype: torch.dtype) -> None:
+    """Weights and hidden states are rounded, which the reader's rows amplify."""
+    space, g, x = case("perceptron")
+    params = params_of(space)
+    size = params["2.weight"].norm() * tolerance(space, x) / EPS
+    space.model.to(dtype)
+    x = x.to(dtype)
+    moved = space.act(g, params_of(space), (x,), check=True)
+    assert {p.dtype for p in moved.values()} == {dtype}
+    assert space.freeze(g, (x,))(x).dtype == dtype
+    before, after = run(space, params_of(space), x), run(space, moved, x)
+    assert (after - before).norm() <= float(size) * torch.finfo(dtype).eps
+    assert (after - before).norm() < 0.1 * before.norm()
+
+
+def test_an_op_in_place_sees_copies() -> None:
+    space, _, x = case("in place")
+    z, activation = space.hidden(params_of(space), (x,))
+    written = z.clone()
+    assert (z < 0).any()
+    assert torch.equal(activation(z), torch.relu(z))
+    assert torch.equal(z, written)
+
+
+def test_pooling_leaves_fewer_samples() -> None:
+    space, g, x = case("pooled")
+    z, activation = space.hidden(params_of(space), (x,))
+    assert z.shape == (7 * 36, 16)
+    assert activation(z).shape == (7, 16)
+    with pytest.raises(ValueError, match=r"must keep the number of samples; it took 252 to 7"):
+        space.act(g, params_of(space), (x,), Twisted())
+
+
+def test_every_reader_has_a_sigma_of_its_own() -> None:
+    space, g, x = case("heads")
+    params = params_of(space)
+    z, first = space.hidden(params, (x,))
+    second = space.hidden(params, (x,), "heads.value")[1]
+    assert torch.equal(first(z), torch.tanh(z))
+    assert torch.equal(second(z), nn.functional.softplus(z))
+    assert space.freeze(g, (x,)).pi.shape == (2, 14, 14)
 
 
 class TestTransforms:
@@ -260,6 +363,16 @@ class TestFrozen:
         single = frozen.float()(fresh.float())
         assert torch.allclose(single.double(), before, rtol=0, atol=1e-4)
 
+    def test_a_copy_is_independent(self) -> None:
+        space, g, x = case("heads")
+        frozen = space.freeze(g, (x,))
+        before = frozen(x)
+        twin = copy.deepcopy(frozen)
+        with torch.no_grad():
+            twin.model.get_parameter("heads.trunk.weight").zero_()
+        assert torch.equal(frozen(x), before)
+        assert not torch.equal(twin(x), before)
+
     def test_its_parameters_are_those_of_act(self) -> None:
         space, g, x = case("perceptron")
         moved = space.freeze(g, (x,)).moved()
@@ -300,8 +413,10 @@ class Skips(nn.Module):
                 return self.b(torch.tanh(self.a(torch.tanh(z))))
             case "random":
                 return self.b(self.drop(z))
-            case "pooled":
-                return self.b(torch.tanh(z).mean(0, keepdim=True))
+            case "weight again":
+                return self.b(torch.tanh(z)) + self.b.weight[0]
+            case "weight before":
+                return self.b(torch.tanh(z)) + (x @ self.a.weight.detach()).sum()
             case _:
                 return z
 
@@ -315,14 +430,49 @@ class TestRefusals:
             ("twice", "'a' must be called exactly once a run; it was called 2 times"),
             ("never", "'b' must be called exactly once a run; it was called 0 times"),
             ("apart", "reads something beside 'a'"),
+            ("weight again", "the parameters of 'b' are used elsewhere"),
+            ("weight before", "the parameters of 'a' are used elsewhere"),
             ("random", "different outputs on the same inputs"),
-            ("pooled", "'b' must read what 'a' writes"),
         ],
     )
     def test_hidden_spaces_with_other_connections(self, kind: str, message: str) -> None:
         torch.manual_seed(0)
         with pytest.raises(ValueError, match=message):
             hidden_space(Skips(kind), "a", "b", (torch.randn(3, 5),))
+
+    def test_a_constant_input_cannot_hide_a_residual_connection(self) -> None:
+        with pytest.raises(ValueError, match="'b' reads something beside 'a'"):
+            hidden_space(Skips("around the writer"), "a", "b", (torch.ones(3, 5),))
+
+    def test_a_head_that_is_not_named(self) -> None:
+        with pytest.raises(ValueError, match=r"'trunk' has readers beside 'value'.*Name them all"):
+            hidden_space(Heads(), "trunk", "value", (torch.randn(3, 5),))
+
+    def test_a_reader_behind_a_reader(self) -> None:
+        net = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 2))
+        with pytest.raises(ValueError, match="'4' reads what another of `readers` gives"):
+            hidden_space(net, "0", ("2", "4"), (torch.randn(2, 4),))
+
+    def test_values_that_are_not_finite(self) -> None:
+        net = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 2))
+        x = torch.full((2, 4), torch.nan)
+        with pytest.raises(ValueError, match=r"`0\(inputs\)` must be finite; 8 of 8"):
+            hidden_space(net, "0", "2", (x,))
+        space = hidden_space(net, "0", "2", (torch.ones(2, 4),))
+        with pytest.raises(ValueError, match="`z` must be finite"):
+            space.freeze(torch.eye(4), (x,))
+
+    def test_outputs_that_are_nan_are_not_random(self) -> None:
+        net = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 2))
+        with torch.no_grad():
+            net.get_parameter("2.bias")[0] = torch.nan
+        assert hidden_space(net, "0", "2", (torch.randn(2, 4),)).width == 4
+
+    def test_one_layer_of_two_names(self) -> None:
+        net = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 2))
+        net.add_module("alias", nn.ModuleList([net[0]]))
+        net.forward = lambda x: net[2](net[1](net[0](x)))  # pyright: ignore
+        assert hidden_space(net, "0", "2", (torch.randn(2, 4),)).width == 4
 
     def test_a_constant_input_cannot_hide_that_nothing_is_read(self) -> None:
         net = nn.Sequential(nn.Linear(4, 4), nn.Threshold(1e9, 1.0), nn.Linear(4, 2))
@@ -346,13 +496,25 @@ class TestRefusals:
         block = Block()
         with pytest.raises(ValueError, match="Did you mean 'down'"):
             hidden_space(block, "up", "dwn", (torch.randint(11, (2, 3)),))
-        with pytest.raises(ValueError, match="must be two layers; got 'a' for both"):
+        with pytest.raises(ValueError, match=r"two layers or more, each once; got 'a' and \['a'\]"):
             hidden_space(net, "a", "a", (x,))
+        with pytest.raises(ValueError, match=r"two layers or more, each once; got 'a' and \[\]"):
+            hidden_space(net, "a", (), (x,))
+        with pytest.raises(ValueError, match=r"`reader` must be one of \['b'\]; got 'c'"):
+            hidden_space(Skips("random").eval(), "a", "b", (x,)).hidden({}, (x,), "c")
 
     def test_layers_of_other_kinds(self) -> None:
-        net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3))
-        with pytest.raises(TypeError, match=r"must name an nn.Linear.*'0' is Conv2d"):
-            hidden_space(net, "0", "2", (torch.randn(1, 1, 8, 8),))
+        net = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.ConvTranspose1d(4, 2, 3))
+        with pytest.raises(TypeError, match=r"must name an nn.Linear.*'2' is ConvTranspose1d"):
+            hidden_space(net, "0", "2", (torch.randn(1, 4, 4),))
+        grouped = nn.Sequential(nn.Conv1d(4, 4, 3, groups=2), nn.ReLU(), nn.Conv1d(4, 2, 3))
+        with pytest.raises(ValueError, match=r"'0' must have one group of channels.*it has 2"):
+            hidden_space(grouped, "0", "2", (torch.randn(1, 4, 8),))
+        with pytest.warns(FutureWarning):
+            front = nn.utils.weight_norm(nn.Linear(4, 4))  # pyright: ignore[reportDeprecated]
+        net = nn.Sequential(front, nn.ReLU(), nn.Linear(4, 2))
+        with pytest.raises(ValueError, match="'0' must have a weight of its own"):
+            hidden_space(net, "0", "2", (torch.randn(1, 4),))
         with pytest.raises(TypeError, match="`inputs` must be a tuple"):
             hidden_space(Skips(""), "a", "b", torch.ones(2, 5))  # type: ignore[arg-type]
 

@@ -254,6 +254,45 @@ class TestBlockReflector:
         assert torch.linalg.cond(c.matrix(values, H)) < 1e3
 
 
+@pytest.mark.parametrize("size", [1e300, 1e160, 1e-160, 1e-300])
+@pytest.mark.parametrize("name", VARIANTS)
+def test_batches_of_any_size(name: str, size: float, rng: torch.Generator) -> None:
+    z, g = draw(4, H, rng=rng), element(rng)
+    c = VARIANTS[name].cocycle(g, size * z, lambda z: z, check=True)
+    tolerance = bound(condition(VARIANTS[name], z, z @ g.mT, activation=lambda z: z))
+    assert gap(c.apply(size * z) / size, z @ g.mT) <= tolerance
+
+
+@pytest.mark.parametrize("name", [v for v in VARIANTS if v != "twisted"])
+def test_an_activation_that_pools(name: str, rng: torch.Generator) -> None:
+    """Means over pairs of samples: 2k states, k values; more states than dimensions are fine."""
+
+    def pool(z: Tensor) -> Tensor:
+        return torch.tanh(z).unflatten(-2, (-1, 2)).mean(-2)
+
+    variant = VARIANTS[name]
+    z, g, f = draw(2 * (H - 2), H, rng=rng), element(rng), element(rng)
+    c = variant.cocycle(g, z, pool, check=True)
+    assert gap(c.apply(pool(z)), pool(z @ g.mT)) <= bound(
+        condition(variant, z, z @ g.mT, activation=pool)
+    )
+    if variant.axioms.cocycle:
+        steps = variant.cocycle(f, z @ g.mT, pool) @ c
+        joint = variant.cocycle(f @ g, z, pool)
+        samples = (z, z @ g.mT, z @ g.mT @ f.mT)
+        tolerance = bound(condition(variant, *samples, activation=pool))
+        assert gap(steps.matrix(z, H), joint.matrix(z, H)) <= tolerance
+
+
+def test_one_sample_in_half_precision_and_for_a_reader_no_inverse(rng: torch.Generator) -> None:
+    z, g, U = draw(1, H, rng=rng), element(rng), draw(3, H, rng=rng)
+    exact = OneSample().reader(g, z, torch.tanh).transpose(U)
+    low = [t.bfloat16() for t in (g, z, U)]
+    found = OneSample().reader(low[0], low[1], torch.tanh, check=True).transpose(low[2])
+    assert found.dtype == torch.bfloat16
+    assert gap(found.double(), exact) <= 8 * math.sqrt(H) * torch.finfo(torch.bfloat16).eps
+
+
 @pytest.mark.parametrize("name", VARIANTS)
 class TestTransforms:
     def test_derivatives_are_right(self, name: str, rng: torch.Generator) -> None:
@@ -366,6 +405,32 @@ class TestBadInput:
             QR().cocycle([[1.0]], self.Z, torch.tanh)  # type: ignore[arg-type]
         with pytest.raises(TypeError, match=r"`z` must be a floating-point tensor; got torch\.int"):
             QR().cocycle(self.G, self.Z.long(), torch.tanh)
+
+        with pytest.raises(TypeError, match=r"`g` and `z` must have one dtype.*float32 and"):
+            QR().cocycle(self.G.float(), self.Z, torch.tanh)
+        with pytest.raises(TypeError, match=r"of float32, float64; got torch.bfloat16"):
+            QR().cocycle(self.G.bfloat16(), self.Z.bfloat16(), torch.tanh)
+        with pytest.raises(TypeError, match=r"`activation` must keep the dtype.*got torch.float32"):
+            QR().cocycle(self.G, self.Z, lambda z: z.float())
+        with pytest.raises(TypeError, match=r"`activation` must keep the dtype.*got tuple"):
+            QR().cocycle(self.G, self.Z, lambda z: (z,))  # type: ignore[arg-type, return-value]
+
+    def test_a_pole(self) -> None:
+        z = self.Z.clone()
+        z[0, 0] = 0
+        for variant in (*VARIANTS.values(), OneSample()):
+            with pytest.raises(ValueError, match=r"`σ\(Z\)` must be finite; 1 of 4 entries"):
+                variant.cocycle(self.G, z[:1], torch.reciprocal, check=True)
+
+    def test_states_that_overflow(self) -> None:
+        """σ may make finite values of them, in silence."""
+        with pytest.raises(ValueError, match="`gZ` must be finite"):
+            QR().cocycle(1e10 * self.G, 1e300 * self.Z, torch.asinh, check=True)
+
+    def test_a_geodesic_at_the_opposite_of_its_base(self) -> None:
+        z = -torch.ones(1, 4, dtype=F64)
+        with pytest.raises(ValueError, match=r"`σ\(Z\)` must not point opposite to the base"):
+            OneSample(Geodesic()).cocycle(self.G, z, torch.tanh, check=True)
 
     def test_a_polar_factor_with_eigenvalue_minus_one(self) -> None:
         z = -torch.eye(2, 4, dtype=F64)

@@ -9,10 +9,12 @@ from paramsym.data_dependent.batch import (
     Twisted,
 )
 from paramsym.data_dependent.cocycle import Axioms, LinearMap, OneSample, Point, Variant
-from paramsym.data_dependent.frames import Cumulative, Geodesic, Householder, MovingFrame
-from paramsym.data_dependent.hidden_space import FrozenAction, HiddenSpace, hidden_space
+from paramsym.data_dependent.finding import hidden_space
+from paramsym.data_dependent.frames import Cumulative, Geodesic, Householder
+from paramsym.data_dependent.hidden_space import FrozenAction, HiddenSpace
 from paramsym.data_dependent.layers import Affine, act_on_layers, forward
 from paramsym.data_dependent.lipschitz import LipschitzBounds, lipschitz_bounds
+from paramsym.data_dependent.moving_frame import MovingFrame
 
 __all__ = [
     "QR",

@@ -16,45 +16,49 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from paramsym.data_dependent.cocycle import Axioms, LinearMap, Point, Variant, require_rank
+from paramsym.data_dependent.cocycle import Axioms, LinearMap, Point, Variant
 from paramsym.data_dependent.reflectors import BlockReflector
+from paramsym.data_dependent.requirements import require_rank
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class _Completion:
-    """A(Y) = Q diag(B, τI), an invertible h×h matrix whose first k columns are Y.
+    """A(Y) = s Q diag(B, τI), an invertible h×h matrix whose first k columns are Y.
 
-    QE are orthonormal, B is k×k and τ = ‖Y‖_F/√k, so that A is about as well conditioned as Y.
+    QE are orthonormal, B is k×k, s is the largest entry of Y and τ = ‖Y/s‖_F/√k, so that A is about
+    as well conditioned as Y. Without s, squares would over- or underflow.
     """
 
     rotation: BlockReflector
     block: Tensor
-    scale: Tensor
+    rest: Tensor
+    size: Tensor
     upper: bool
 
     def apply(self, w: Tensor) -> Tensor:
         """A w."""
         k = self.block.shape[-1]
-        return self.rotation.apply(self._join(w[..., :k] @ self.block.mT, w * self.scale))
+        turned = self._join(w[..., :k] @ self.block.mT, w * self.rest)
+        return self.rotation.apply(turned) * self.size
 
     def transpose(self, w: Tensor) -> Tensor:
         """Aᵀ w."""
         k = self.block.shape[-1]
-        w = self.rotation.transpose(w)
-        return self._join(w[..., :k] @ self.block, w * self.scale)
+        w = self.rotation.transpose(w) * self.size
+        return self._join(w[..., :k] @ self.block, w * self.rest)
 
     def inverse(self, w: Tensor) -> Tensor:
         """A⁻¹ w."""
         k = self.block.shape[-1]
-        w = self.rotation.transpose(w)
-        return self._join(self._solve(self.block, w[..., :k], self.upper), w / self.scale)
+        w = self.rotation.transpose(w / self.size)
+        return self._join(self._solve(self.block, w[..., :k], self.upper), w / self.rest)
 
     def inverse_transpose(self, w: Tensor) -> Tensor:
         """A⁻ᵀ w."""
         k = self.block.shape[-1]
         head = self._solve(self.block.mT, w[..., :k], False)
-        return self.rotation.apply(self._join(head, w / self.scale))
+        return self.rotation.apply(self._join(head, w / self.rest)) / self.size
 
     def _solve(self, block: Tensor, w: Tensor, upper: bool) -> Tensor:
         if not self.upper:
@@ -65,28 +69,34 @@ class _Completion:
         return torch.cat([head, rest[..., head.shape[-1] :]], -1)
 
 
-def _scale(columns: Tensor) -> Tensor:
-    size = torch.linalg.matrix_norm(columns)[..., None, None]
-    return size / columns.shape[-1] ** 0.5
+def _columns(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Y/s and s. It is detached: A(Y) does not depend on it."""
+    size = values.detach().abs().amax((-2, -1), keepdim=True)
+    return (values / size).mT, size
+
+
+def _mean_size(columns: Tensor) -> Tensor:
+    return torch.linalg.matrix_norm(columns, keepdim=True) / columns.shape[-1] ** 0.5
 
 
 def _complete_by_qr(values: Tensor) -> _Completion:
-    columns = values.mT
+    columns, size = _columns(values)
     q, r = torch.linalg.qr(columns)
     # LAPACK leaves a column alone that is zero below its diagonal. As a reflection it must change
     # sign, or the compact form of the product does not exist.
     factors = torch.geqrf(columns.detach())[1]
     signs = torch.where(factors == 0, -1.0, 1.0).to(values)
     q, r = q * signs[..., None, :], r * signs[..., :, None]
-    return _Completion(BlockReflector(q), r, _scale(columns), upper=True)
+    return _Completion(BlockReflector(q), r, _mean_size(columns), size, upper=True)
 
 
 def _complete_by_polar(values: Tensor) -> _Completion:
-    columns = values.mT
+    columns, size = _columns(values)
     left, sizes, right = torch.linalg.svd(columns, full_matrices=False)
     block = (right.mT * sizes[..., None, :]) @ right
     # −A(Y) is completed: the turn from E to −W, which exists where I + EᵀW is invertible.
-    return _Completion(BlockReflector(-left @ right), -block, -_scale(columns), upper=False)
+    rotation = BlockReflector(-left @ right)
+    return _Completion(rotation, -block, -_mean_size(columns), size, upper=False)
 
 
 def _between(end: _Completion, start: _Completion) -> LinearMap:
@@ -177,6 +187,15 @@ class Twisted(Variant):
             lambda w: _twist(end, move.apply(_untwist(start, w))),
             lambda w: _untwist_transpose(start, move.transpose(_twist_transpose(end, w))),
         )
+
+    def _require_value(self, value: object, z: Tensor) -> None:
+        super()._require_value(value, z)
+        assert isinstance(value, Tensor)
+        if value.shape != z.shape:
+            raise ValueError(
+                "`Twisted` compares Z and σ(Z), so that `activation` must keep the number of "
+                f"samples; it took {z.shape[-2]} to {value.shape[-2]}. Use `QR()`."
+            )
 
     def require_samples(self, point: Point, argument: str) -> None:
         require_rank(point.z, argument.removeprefix("σ(").removesuffix(")"))

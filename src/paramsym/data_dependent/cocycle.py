@@ -20,10 +20,22 @@ from typing import ClassVar, NamedTuple, final
 import torch
 from torch import Tensor
 
-from paramsym.data_dependent.frames import Householder, MovingFrame, require_locus
+from paramsym.data_dependent.frames import Householder
+from paramsym.data_dependent.moving_frame import MovingFrame
+from paramsym.data_dependent.requirements import (
+    require_finite,
+    require_float,
+    require_invertible,
+    require_rank,
+    require_square,
+)
 
 Activation = Callable[[Tensor], Tensor]
-"""σ: from `[..., k, h]` to the same shape. It may mix coordinates, and samples too."""
+"""σ: from `[..., k, h]` to `[..., k', h]`. It may mix coordinates, and samples too.
+
+Mostly k' = k. Where σ pools, as over the pixels of an image, it has fewer samples k'; what is said
+of the number of samples is then said of k'.
+"""
 
 
 @final
@@ -62,6 +74,14 @@ class LinearMap:
         """The map of a dense matrix `[..., h, h]`."""
         return cls(lambda w: w @ matrix.mT, lambda w: w @ matrix)
 
+    @classmethod
+    def inverse_of(cls, matrix: Tensor) -> "LinearMap":
+        """The map of the inverse of a dense matrix `[..., h, h]`, which is not formed."""
+        return cls(
+            lambda w: torch.linalg.solve(matrix, w.mT).mT,
+            lambda w: torch.linalg.solve(matrix.mT, w.mT).mT,
+        )
+
 
 @final
 @dataclass(frozen=True)
@@ -80,7 +100,7 @@ class Axioms:
 
 
 class Point(NamedTuple):
-    """Samples of a hidden space: z and σ(z), both `[..., k, h]`."""
+    """Samples of a hidden space: z `[..., k, h]` and σ(z) `[..., k', h]`."""
 
     z: Tensor
     value: Tensor
@@ -92,10 +112,12 @@ class Variant(ABC):
     Attributes:
         axioms: What it keeps.
         any_batch: Whether it takes more samples than the space has dimensions.
+        dtypes: Types that it computes in; LAPACK has no others.
     """
 
     axioms: ClassVar[Axioms]
     any_batch: ClassVar[bool] = False
+    dtypes: ClassVar[tuple[torch.dtype, ...]] = (torch.float32, torch.float64)
 
     @abstractmethod
     def carry(self, start: Point, end: Point, move: LinearMap) -> LinearMap:
@@ -121,14 +143,14 @@ class Variant(ABC):
 
         Args:
             g: An invertible matrix `[..., h, h]`.
-            z: Samples Z, `[..., k, h]`.
+            z: Samples Z, `[..., k, h]`, in one of `dtypes`.
             activation: σ.
             check: Also check values: g invertible, Z and σ finite and on the locus.
 
         Raises:
             ValueError: If a shape does not fit, or there are too many samples; or with `check` if
                 a value does not.
-            TypeError: If an argument is not a floating-point tensor.
+            TypeError: If g, Z and σ(Z) are not tensors of one dtype, or it is none of `dtypes`.
         """
         start, end = self._points(g, z, activation, check)
         return self.carry(start, end, LinearMap.of(g))
@@ -141,7 +163,7 @@ class Variant(ABC):
         It is c(g, Z)⁻¹ where the variant keeps the axioms. Arguments and errors as `cocycle`.
         """
         start, end = self._points(g, z, activation, check)
-        return self.carry(end, start, LinearMap.of(torch.linalg.inv(g)))
+        return self.carry(end, start, LinearMap.inverse_of(g))
 
     def _points(
         self, g: Tensor, z: Tensor, activation: Activation, check: bool
@@ -153,32 +175,50 @@ class Variant(ABC):
                 "`z` must have shape [..., k, h], one row a sample; "
                 f"got {list(z.shape)}. Use `z[None]` for one sample."
             )
-        k, h = z.shape[-2:]
+        h = z.shape[-1]
         require_square(g, h, f"`z` has {h} coordinates along its last axis")
-        self._require_count(k, h)
+        if g.dtype != z.dtype or z.dtype not in self.dtypes:
+            names = ", ".join(str(d).removeprefix("torch.") for d in self.dtypes)
+            raise TypeError(
+                f"`g` and `z` must have one dtype, of {names}; got {g.dtype} and {z.dtype}. "
+                "Convert them with `.to(torch.float64)`."
+            )
         if check:
             require_finite("z", z)
             require_invertible("g", g)
         points = []
-        for name, samples in (("σ(Z)", z), ("σ(gZ)", z @ g.mT)):
+        for name, samples in (("Z", z), ("gZ", z @ g.mT)):
+            if check:
+                require_finite(name, samples)
             value = activation(samples)
-            if value.shape != samples.shape:
-                raise ValueError(
-                    "`activation` must keep the shape of its argument, because c(g, Z) is a map "
-                    f"of R^{h}; it took {list(samples.shape)} to {list(value.shape)}."
-                )
+            self._require_value(value, samples)
             points.append(Point(samples, value))
             if check:
-                require_finite(name, value)
-                self.require_samples(points[-1], name)
+                require_finite(f"σ({name})", value)
+                self.require_samples(points[-1], f"σ({name})")
         return points[0], points[1]
+
+    def _require_value(self, value: object, z: Tensor) -> None:
+        if not isinstance(value, Tensor) or value.dtype != z.dtype:
+            got = value.dtype if isinstance(value, Tensor) else type(value).__name__
+            raise TypeError(
+                f"`activation` must keep the dtype of its argument, {z.dtype}; got {got}."
+            )
+        h = z.shape[-1]
+        if value.ndim < 2 or (value.shape[:-2], value.shape[-1]) != (z.shape[:-2], h):
+            raise ValueError(
+                "`activation` must keep the shape of its argument, all but the number of samples, "
+                f"because c(g, Z) is a map of R^{h}; it took {list(z.shape)} to "
+                f"{list(value.shape)}."
+            )
+        self._require_count(value.shape[-2], h)
 
     def _require_count(self, k: int, h: int) -> None:
         if not 1 <= k <= h and not (self.any_batch and k):
             raise ValueError(
-                f"`z` must have between 1 and h = {h} samples: GL({h}) carries {h} independent "
-                f"vectors to any others, not more (Lemma D.6); got k = {k}. Take fewer samples, or "
-                "`PseudoInverse` or `MinimalChange`, which are then approximate."
+                f"`z` must give σ(Z) of between 1 and h = {h} samples: GL({h}) carries {h} "
+                f"independent vectors to any others, not more (Lemma D.6); got k = {k}. Take fewer "
+                "samples, or `PseudoInverse` or `MinimalChange`, which are then approximate."
             )
 
 
@@ -196,6 +236,7 @@ class OneSample(Variant):
 
     frame: MovingFrame = field(default_factory=Householder)
     axioms: ClassVar[Axioms] = Axioms()
+    dtypes: ClassVar[tuple[torch.dtype, ...]] = (torch.bfloat16, torch.float32, torch.float64)
 
     def carry(self, start: Point, end: Point, move: LinearMap) -> LinearMap:
         a, b = end.value, start.value
@@ -205,7 +246,7 @@ class OneSample(Variant):
         )
 
     def require_samples(self, point: Point, argument: str) -> None:
-        require_locus(point.value, argument)
+        self.frame.require(point.value, argument)
 
     def _require_count(self, k: int, h: int) -> None:
         if k != 1:
@@ -213,59 +254,3 @@ class OneSample(Variant):
                 f"`OneSample` acts at one sample: `z` must have shape [..., 1, h]; got k = {k}. "
                 "Use `QR()` for a batch, or `z.unsqueeze(-2)` for one map a sample."
             )
-
-
-def require_rank(values: Tensor, argument: str) -> None:
-    """Raise unless the rows of `[..., k, h]` have full numerical rank; reads values.
-
-    Raises:
-        ValueError: If a singular value is below max(k, h)·eps times the largest. The batch is off
-            the non-degenerate locus of Lemma D.6.
-    """
-    sizes = torch.linalg.svdvals(values)
-    floor = max(values.shape[-2:]) * torch.finfo(values.dtype).eps * sizes[..., :1]
-    ranks = (sizes > floor).sum(-1)
-    full = min(values.shape[-2:])
-    if int(ranks.min()) < full:
-        raise ValueError(
-            f"`{argument}` must have full rank {full}, because invertible maps keep rank (Lemma "
-            f"D.6); its numerical rank is {int(ranks.min())}. Remove samples that repeat or are "
-            "dead (all zeros), or use an activation that keeps them independent."
-        )
-
-
-def require_invertible(name: str, g: Tensor) -> None:
-    """Raise unless g is finite and numerically invertible; reads values."""
-    require_finite(name, g)
-    sizes = torch.linalg.svdvals(g)
-    floor = g.shape[-1] * torch.finfo(g.dtype).eps * sizes[..., 0]
-    if not bool((sizes[..., -1] > floor).all()):
-        condition = float((sizes[..., 0] / sizes[..., -1]).max())
-        raise ValueError(
-            f"`{name}` must be invertible, an element of GL(h); its condition number is "
-            f"{condition:.1e}. Take for instance I + εM with a small ε."
-        )
-
-
-def require_finite(name: str, tensor: Tensor) -> None:
-    """Raise unless all entries are finite; reads values."""
-    if not bool(torch.isfinite(tensor).all()):
-        bad = int((~torch.isfinite(tensor)).sum())
-        raise ValueError(
-            f"`{name}` must be finite; {bad} of {tensor.numel()} entries are NaN or infinite."
-        )
-
-
-def require_float(name: str, tensor: object) -> None:
-    """Raise unless it is a floating-point tensor."""
-    if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
-        got = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
-        raise TypeError(f"`{name}` must be a floating-point tensor; got {got}.")
-
-
-def require_square(g: Tensor, h: int, why: str, name: str = "g") -> None:
-    """Raise unless g has shape `[..., h, h]`."""
-    if g.ndim < 2 or tuple(g.shape[-2:]) != (h, h):
-        raise ValueError(
-            f"`{name}` must have shape [..., {h}, {h}], because {why}; got {list(g.shape)}."
-        )

@@ -1,123 +1,17 @@
-"""Frames R_z: matrices with first column z that are a rotation or reflection times ‖z‖.
+"""Choices of R_z: the paper's, a reflection, and a rotation along a great circle.
 
-A frame turns "carry one vector to another" into R_a R_b⁻¹ (Section 4 and Appendix D.1). Three
-choices with one interface. Each is applied to vectors in O(h); no h×h matrix is ever formed. For
-all of them R_z e₁ = z, R_z⁻¹ = R_zᵀ/‖z‖² and ‖R_z‖ = ‖z‖ (Proposition D.3).
-
-Proposition D.3 also says that z ↦ R_z is continuous. No choice can be, unless h is 1, 2, 4 or 8:
-the other columns would be a frame of the tangent bundle of the sphere. Every class says where it
-jumps.
-
-The functions are pure, batched over leading axes, and run under `torch.func`. At z = 0 there is no
-frame, and they return NaN; `check=True` reads values and raises.
+Proposition D.3 says that z ↦ R_z is continuous. No choice can be, unless h is 1, 2, 4 or 8: the
+other columns would be a frame of the tangent bundle of the sphere. Every class says where it jumps.
 """
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import final
 
 import torch
 from torch import Tensor
 
-
-def require_locus(z: Tensor, argument: str = "z") -> None:
-    """Raise unless every vector along the last axis is finite and not zero.
-
-    Reads values, so it cannot run under `vmap`.
-
-    Raises:
-        ValueError: If one is not; it is off the non-degenerate locus of Theorem D.4.
-    """
-    if not bool(torch.isfinite(z).all()):
-        bad = int((~torch.isfinite(z)).sum())
-        raise ValueError(
-            f"`{argument}` must be finite; {bad} of {z.numel()} entries are NaN or infinite."
-        )
-    zeros = int((z == 0).all(-1).sum())
-    if zeros:
-        raise ValueError(
-            f"`{argument}` must not be the zero vector, which has no frame (Theorem D.4); "
-            f"{zeros} of {z[..., 0].numel()} vectors are zero. Use another input, or an "
-            "activation without zeros, such as a sigmoid."
-        )
-
-
-class MovingFrame(ABC):
-    """A choice of R_z for every z ≠ 0 in R^h."""
-
-    @abstractmethod
-    def rotate(self, y: Tensor, w: Tensor) -> Tensor:
-        """R_y w / ‖y‖ for vectors `y` whose largest entry is ±1; shapes broadcast."""
-
-    @abstractmethod
-    def rotate_back(self, y: Tensor, w: Tensor) -> Tensor:
-        """R_yᵀ w / ‖y‖, the inverse of `rotate`."""
-
-    def apply(self, z: Tensor, w: Tensor, *, check: bool = False) -> Tensor:
-        """R_z w, for z and w of shape `[..., h]`, which broadcast.
-
-        Args:
-            z: Vectors, not zero.
-            w: Vectors that R_z is applied to.
-            check: Also check that z is finite and not zero.
-
-        Raises:
-            ValueError: If the sizes differ, or with `check` if z has no frame.
-            TypeError: If z is not float32, float64 or bfloat16.
-        """
-        y, scale = _scaled(z, w, check)
-        return self.rotate(y, w) * _norm(y) * scale
-
-    def transpose(self, z: Tensor, w: Tensor, *, check: bool = False) -> Tensor:
-        """R_zᵀ w."""
-        y, scale = _scaled(z, w, check)
-        return self.rotate_back(y, w) * _norm(y) * scale
-
-    def inverse(self, z: Tensor, w: Tensor, *, check: bool = False) -> Tensor:
-        """R_z⁻¹ w = R_zᵀ w / ‖z‖²."""
-        y, scale = _scaled(z, w, check)
-        return self.rotate_back(y, w) / _norm(y) / scale
-
-    def transfer(self, a: Tensor, b: Tensor, w: Tensor) -> Tensor:
-        """R_a R_b⁻¹ w, which carries b to a."""
-        (y, p), (x, q) = _scaled(a, w), _scaled(b, w)
-        return _times(self.rotate(y, self.rotate_back(x, w)), _norm(y) / _norm(x), p, q)
-
-    def transfer_transpose(self, a: Tensor, b: Tensor, w: Tensor) -> Tensor:
-        """(R_a R_b⁻¹)ᵀ w."""
-        (y, p), (x, q) = _scaled(a, w), _scaled(b, w)
-        return _times(self.rotate(x, self.rotate_back(y, w)), _norm(y) / _norm(x), p, q)
-
-
-def _scaled(z: Tensor, w: Tensor, check: bool = False) -> tuple[Tensor, Tensor]:
-    """z divided by its largest entry, and that entry, so that squares neither over- nor underflow.
-
-    The entry is detached: what is computed does not depend on it, so neither do derivatives.
-    """
-    if z.shape[-1:] != w.shape[-1:]:
-        raise ValueError(
-            "`w` must have as many entries along its last axis as the frame's vector; "
-            f"got {list(w.shape)} for {list(z.shape)}."
-        )
-    if not z.is_floating_point() or z.dtype == torch.float16:
-        raise TypeError(
-            f"a frame's vector must be float32, float64 or bfloat16; got {z.dtype}. "
-            "Convert it with `.float()`."
-        )
-    if check:
-        require_locus(z)
-    scale = z.detach().abs().amax(-1, keepdim=True)
-    return z / scale, scale
-
-
-def _times(x: Tensor, ratio: Tensor, p: Tensor, q: Tensor) -> Tensor:
-    """x·ratio·p/q, which overflows only where x or the result does: p/q alone may."""
-    half = p.sqrt() / q.sqrt()
-    return x * (half * ratio) * half
-
-
-def _norm(y: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(y, dim=-1, keepdim=True)
+from paramsym.data_dependent.moving_frame import MovingFrame, largest_entry, norm
+from paramsym.data_dependent.requirements import require_locus
 
 
 def _dot(x: Tensor, y: Tensor) -> Tensor:
@@ -133,7 +27,7 @@ class Householder(MovingFrame):
     """
 
     def rotate(self, y: Tensor, w: Tensor) -> Tensor:
-        size, first = _norm(y), y[..., :1]
+        size, first = norm(y), y[..., :1]
         sign = torch.where(first < 0, -1.0, 1.0).to(y)
         end = sign * size  # y + end·e₁ is the mirror vector; it is not formed
         share = (_dot(y, w) + end * w[..., :1]) / (size * (size + first.abs()))
@@ -155,17 +49,41 @@ class Geodesic(MovingFrame):
 
     Attributes:
         base: A vector `[h]` that is not zero, of any length; `None` for all ones.
+
+    Raises:
+        ValueError: If the base is no such vector, or not finite.
     """
 
     base: Tensor | None = field(default=None)
 
+    def __post_init__(self) -> None:
+        base = self.base
+        if base is not None and not (base.ndim == 1 and base.isfinite().all() and base.any()):
+            raise ValueError(
+                "`Geodesic.base` must be a vector [h], finite and not zero; "
+                f"got shape {list(base.shape)} with {int(base.count_nonzero())} entries that are "
+                "not zero."
+            )
+
+    def require(self, z: Tensor, argument: str = "z") -> None:
+        require_locus(argument, z)
+        y = z / largest_entry(z)
+        apart = norm(y / norm(y) + self._base(y))
+        near = int((apart <= z.shape[-1] * torch.finfo(z.dtype).eps).sum())
+        if near:
+            raise ValueError(
+                f"`{argument}` must not point opposite to the base of `Geodesic`, where its "
+                f"rotation does not exist; {near} of {apart.numel()} vectors do. Use "
+                "`Householder()`, or another base."
+            )
+
     def rotate(self, y: Tensor, w: Tensor) -> Tensor:
         p = self._base(y)
-        return _reflect(y / _norm(y) + p, -Householder().rotate(p, w))
+        return _reflect(y / norm(y) + p, -Householder().rotate(p, w))
 
     def rotate_back(self, y: Tensor, w: Tensor) -> Tensor:
         p = self._base(y)
-        return -Householder().rotate(p, _reflect(y / _norm(y) + p, w))
+        return -Householder().rotate(p, _reflect(y / norm(y) + p, w))
 
     def _base(self, y: Tensor) -> Tensor:
         h = y.shape[-1]
@@ -176,8 +94,8 @@ class Geodesic(MovingFrame):
                 f"`Geodesic.base` must have shape ({h},), the frame's dimension; "
                 f"got {tuple(self.base.shape)}."
             )
-        p = self.base.to(y)
-        return p / _norm(p)
+        p = self.base / largest_entry(self.base)
+        return (p / norm(p)).to(y)
 
 
 def _reflect(v: Tensor, w: Tensor) -> Tensor:

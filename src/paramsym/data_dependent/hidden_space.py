@@ -1,57 +1,77 @@
 """The data-dependent action on a hidden space of any model, at a reference batch.
 
-A hidden space lies between a writer `nn.Linear` (V, b) and a reader `nn.Linear` (U), found by name.
-What the model computes in between, z ↦ σ(z), is not analysed: the model is run with the writer's
-output replaced, and what reaches the reader is σ.
+A hidden space lies between a layer that writes to it (V, b) and those that read from it (U), found
+by name. What the model computes in between, z ↦ σ(z), is not analysed: the model is run with the
+writer's output replaced, and what reaches a reader is its σ.
 """
 
-import difflib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, final
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves, tree_map
 
 from paramsym.data_dependent.batch import QR
-from paramsym.data_dependent.cocycle import Activation, Variant, require_float, require_square
+from paramsym.data_dependent.cocycle import Activation, Variant
+from paramsym.data_dependent.requirements import require_float, require_square
+from paramsym.data_dependent.runs import Inputs, Run, run
 
-Inputs = tuple[Any, ...]
-"""Positional arguments of a model."""
+CHANNEL_AXES: dict[type[nn.Module], int] = {
+    nn.Linear: -1,
+    nn.Conv1d: -2,
+    nn.Conv2d: -3,
+    nn.Conv3d: -4,
+}
+"""The layers that may write to a hidden space and read from it, and their axis of features."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class HiddenSpace:
-    """The space R^h between a writer and its only reader. Make it by `hidden_space`.
+    """The space R^h between a writer and its readers. Make it by `hidden_space`.
 
     Attributes:
         model: The model; its parameters and buffers are never changed.
-        writer: Name of the `nn.Linear` that gives z = Vx + b.
-        reader: Name of the `nn.Linear` that takes σ(z).
-        width: h.
+        writer: Name of the layer that gives z = Vx + b.
+        readers: Names of all layers that take a function of z. Each has a σ of its own.
+        width: h, the number of features or channels.
     """
 
     model: nn.Module = field(repr=False)
     writer: str
-    reader: str
+    readers: tuple[str, ...]
     width: int
 
-    def hidden(self, params: Mapping[str, Tensor], inputs: Inputs) -> tuple[Tensor, Activation]:
+    def hidden(
+        self, params: Mapping[str, Tensor], inputs: Inputs, reader: str | None = None
+    ) -> tuple[Tensor, Activation]:
         """The hidden states z `[k, h]` at the inputs, and σ on such tensors.
 
-        k counts everything but the last axis: batch times tokens in a transformer.
+        k counts everything but the features: batch times tokens in a transformer, batch times
+        pixels behind a convolution.
+
+        Args:
+            params: `dict(model.named_parameters())`.
+            inputs: A tuple of the model's arguments.
+            reader: Whose σ; by default that of the first.
+
+        Raises:
+            ValueError: If the reader is none of this space.
         """
-        seen = _run(self, params, inputs)
-        shape = seen.written.shape
+        reader = self.readers[0] if reader is None else reader
+        if reader not in self.readers:
+            raise ValueError(f"`reader` must be one of {list(self.readers)}; got {reader!r}.")
+        seen = self._run(params, inputs)
+        axis = self._axis(self.writer)
+        like = seen.written.movedim(axis, -1)
 
         def activation(z: Tensor) -> Tensor:
-            read = _run(self, params, inputs, written=z.reshape(shape)).read
-            return read.reshape(z.shape)
+            written = z.to(like).reshape(like.shape).movedim(-1, axis)
+            read = self._run(params, inputs, written).read[reader]
+            return self._rows(read, reader).to(z)
 
-        return seen.written.reshape(-1, self.width), activation
+        return self._rows(seen.written, self.writer), activation
 
     def act(
         self,
@@ -64,8 +84,10 @@ class HiddenSpace:
     ) -> dict[str, Tensor]:
         """The parameters moved by g, with which the outputs at `inputs` are the same.
 
-        V, b ↦ gV, gb and U ↦ U π(g, Z), with Z the hidden states at `inputs` (eq. (7), (112)).
-        A pure function of g and the parameters, differentiable as the variant is.
+        V, b ↦ gV, gb and U ↦ U π(g, Z), with Z the hidden states at `inputs` (eq. (7), (112)); on
+        the channels of convolutions at every pixel. A pure function of g and the parameters,
+        differentiable as the variant is. It computes in the model's dtype, and in float32 for
+        models in half precision.
 
         Args:
             g: An invertible matrix `[h, h]`.
@@ -78,12 +100,11 @@ class HiddenSpace:
             A new dict; all but V, b and U are the same tensors.
 
         Raises:
-            ValueError: If a shape does not fit, the batch has more than h samples and the variant
+            ValueError: If a shape does not fit, a reader takes more than h samples and the variant
                 cannot take them, or with `check` a value does not fit.
         """
         self._require_element(g, params)
-        pi = self._reader_matrix(g, params, inputs, variant, check)
-        return self._moved(g, pi, params)
+        return self._moved(g, self._reader_matrices(g, params, inputs, variant, check), params)
 
     def freeze(self, g: Tensor, inputs: Inputs, variant: Variant | None = None) -> "FrozenAction":
         """The model moved by g with π fixed at a reference batch, for fresh inputs.
@@ -94,10 +115,21 @@ class HiddenSpace:
         params = dict(self.model.named_parameters())
         self._require_element(g, params)
         with torch.no_grad():
-            pi = self._reader_matrix(g, params, inputs, variant, check=True)
+            pi = self._reader_matrices(g, params, inputs, variant, check=True)
         return FrozenAction(self, g, pi)
 
-    def _reader_matrix(
+    def _run(
+        self, params: Mapping[str, Tensor], inputs: Inputs, written: Tensor | None = None
+    ) -> Run:
+        return run(self.model, self.writer, self.readers, params, inputs, written=written)
+
+    def _axis(self, name: str) -> int:
+        return CHANNEL_AXES[type(self.model.get_submodule(name))]
+
+    def _rows(self, x: Tensor, name: str) -> Tensor:
+        return x.movedim(self._axis(name), -1).reshape(-1, self.width)
+
+    def _reader_matrices(
         self,
         g: Tensor,
         params: Mapping[str, Tensor],
@@ -105,17 +137,27 @@ class HiddenSpace:
         variant: Variant | None,
         check: bool,
     ) -> Tensor:
-        z, activation = self.hidden(params, inputs)
+        """π for every reader, `[readers, h, h]`."""
         variant = QR() if variant is None else variant
-        return variant.reader(g.to(z), z, activation, check=check).matrix(z, self.width)
+        matrices = []
+        for reader in self.readers:
+            z, activation = self.hidden(params, inputs, reader)
+            z = z.to(torch.promote_types(z.dtype, torch.float32))
+            pi = variant.reader(g.to(z), z, activation, check=check)
+            matrices.append(pi.matrix(z, self.width))
+        return torch.stack(matrices)
 
     def _moved(self, g: Tensor, pi: Tensor, params: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        moved = dict(params)
-        weight, bias, read = f"{self.writer}.weight", f"{self.writer}.bias", f"{self.reader}.weight"
-        moved[weight] = g.to(moved[weight]) @ moved[weight]
+        moved, g = dict(params), g.to(pi)
+        weight, bias = f"{self.writer}.weight", f"{self.writer}.bias"
+        old = params[weight]
+        moved[weight] = (g @ old.flatten(1).to(pi)).reshape(old.shape).to(old)
         if bias in moved:
-            moved[bias] = g.to(moved[bias]) @ moved[bias]
-        moved[read] = moved[read] @ pi.to(moved[read])
+            moved[bias] = (g @ params[bias].to(pi)).to(params[bias])
+        for reader, matrix in zip(self.readers, pi, strict=True):
+            old = params[f"{reader}.weight"]
+            turned = old.movedim(1, -1).to(pi) @ matrix
+            moved[f"{reader}.weight"] = turned.movedim(-1, 1).to(old)
         return moved
 
     def _require_element(self, g: Tensor, params: Mapping[str, Tensor]) -> None:
@@ -146,7 +188,7 @@ class FrozenAction(nn.Module):
     Args:
         space: The hidden space.
         g: The matrix `[h, h]`.
-        pi: What the reader is multiplied by, `[h, h]`.
+        pi: What each reader is multiplied by, `[readers, h, h]`.
     """
 
     g: Tensor
@@ -165,167 +207,3 @@ class FrozenAction(nn.Module):
 
     def forward(self, *inputs: Any) -> Any:
         return torch.func.functional_call(self.model, self.moved(), inputs)
-
-
-def hidden_space(model: nn.Module, writer: str, reader: str, inputs: Inputs) -> HiddenSpace:
-    """The hidden space between two linear layers of a model, checked by running it.
-
-    Args:
-        model: Any module.
-        writer: Name of an `nn.Linear`, as in `model.named_modules()`.
-        reader: Name of the `nn.Linear` that reads its activation.
-        inputs: A tuple of the model's arguments, for the check.
-
-    Raises:
-        ValueError: If a name is unknown; a layer is called more or less than once, shares its
-            parameters, or has a size that does not fit; the reader reads something else too; the
-            writer has another reader; or the model is random in its present mode.
-        TypeError: If a layer is no `nn.Linear`: convolutions mix pixels and are not supported.
-    """
-    layers = [_linear(model, name, role) for name, role in ((writer, "writer"), (reader, "reader"))]
-    if writer == reader:
-        raise ValueError(f"`writer` and `reader` must be two layers; got {writer!r} for both.")
-    if not isinstance(inputs, tuple):
-        raise TypeError(
-            f"`inputs` must be a tuple of the model's arguments; got {type(inputs).__name__}. "
-            "Use `(x,)`."
-        )
-    front, back = layers
-    if front.out_features != back.in_features:
-        raise ValueError(
-            f"`reader` {reader!r} must take the {front.out_features} coordinates that {writer!r} "
-            f"writes, and nothing else; it takes {back.in_features}."
-        )
-    _require_untied(model, writer, reader)
-    space = HiddenSpace(model, writer, reader, front.out_features)
-    _require_alone(space, inputs)
-    return space
-
-
-def _linear(model: nn.Module, name: str, role: str) -> nn.Linear:
-    modules = dict(model.named_modules())
-    if name not in modules:
-        close = difflib.get_close_matches(name, modules, 1)
-        hint = f"Did you mean {close[0]!r}?" if close else "See `model.named_modules()`."
-        raise ValueError(f"`{role}` names no module of the model: {name!r}. {hint}")
-    module = modules[name]
-    if type(module) is not nn.Linear:
-        raise TypeError(
-            f"`{role}` must name an nn.Linear, whose rows or columns are the hidden space; "
-            f"{name!r} is {type(module).__name__}. Convolutions and others are not supported."
-        )
-    return module
-
-
-def _require_untied(model: nn.Module, *names: str) -> None:
-    owned = {f"{name}.{kind}" for name in names for kind in ("weight", "bias")}
-    uses: dict[int, list[str]] = {}
-    for name, tensor in model.named_parameters(remove_duplicate=False):
-        uses.setdefault(id(tensor), []).append(name)
-    for tied in uses.values():
-        if len(tied) > 1 and owned & set(tied):
-            raise ValueError(
-                f"{' and '.join(map(repr, tied))} are one tensor, so that moving one layer would "
-                "move another. Untie them first."
-            )
-
-
-def _require_alone(space: HiddenSpace, inputs: Inputs) -> None:
-    """Raise unless all that leaves the writer goes through the reader, and nothing else joins."""
-    params = dict(space.model.named_parameters())
-    with torch.no_grad():
-        seen, again = _run(space, params, inputs), _run(space, params, inputs)
-        if not _same(seen.out, again.out):
-            raise ValueError(
-                "`model` gives different outputs on the same inputs, so that nothing can be kept. "
-                "Call `model.eval()` if it has dropout."
-            )
-        if seen.read.shape != seen.written.shape:
-            raise ValueError(
-                f"{space.reader!r} must read what {space.writer!r} writes, of shape "
-                f"{list(seen.written.shape)}; it reads shape {list(seen.read.shape)}."
-            )
-        flipped = tree_map(lambda x: x.flip(*range(x.ndim)) if _is_data(x) else x, inputs)
-        if not _same(_run(space, params, flipped, written=seen.written).read, seen.read):
-            raise ValueError(
-                f"{space.reader!r} reads something beside {space.writer!r} (a residual "
-                "connection?), so that its input is no function of the hidden state."
-            )
-        is_read = False
-        for written in (-seen.written, 1 - seen.written.flip(-1)):
-            held = _run(space, params, inputs, written=written, result=seen.result)
-            if not _same(held.out, seen.out):
-                raise ValueError(
-                    f"{space.writer!r} has readers beside {space.reader!r} (a residual "
-                    "connection?), which the action would not compensate."
-                )
-            is_read |= not _same(held.read, seen.read)
-        if not is_read:
-            raise ValueError(
-                f"{space.reader!r} does not read {space.writer!r}: its input stays the same when "
-                "the writer's output changes."
-            )
-
-
-def _is_data(x: object) -> bool:
-    return isinstance(x, Tensor) and x.ndim > 0
-
-
-def _same(a: Any, b: Any) -> bool:
-    pairs = zip(tree_leaves(a), tree_leaves(b), strict=True)
-    return all(torch.equal(x, y) if isinstance(x, Tensor) else x == y for x, y in pairs)
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class _Seen:
-    """What one run saw: the writer's output, the reader's input and output, and the model's."""
-
-    written: Tensor
-    read: Tensor
-    result: Tensor
-    out: Any
-
-
-def _run(
-    space: HiddenSpace,
-    params: Mapping[str, Tensor],
-    inputs: Inputs,
-    *,
-    written: Tensor | None = None,
-    result: Tensor | None = None,
-) -> _Seen:
-    """Run the model, if asked with another output of the writer or the reader."""
-    seen: dict[str, list[Tensor]] = {"written": [], "read": [], "result": []}
-
-    def at_writer(_: nn.Module, args: tuple[Any, ...], out: Tensor) -> Tensor:
-        seen["written"].append(out if written is None else written)
-        return seen["written"][-1]
-
-    def at_reader(_: nn.Module, args: tuple[Any, ...], out: Tensor) -> Tensor:
-        seen["read"].append(args[0])
-        seen["result"].append(out if result is None else result)
-        return seen["result"][-1]
-
-    writer = space.model.get_submodule(space.writer)
-    reader = space.model.get_submodule(space.reader)
-    # Buffers are copied: batch norm in training mode would write its statistics into the model.
-    state = {k: b.clone() for k, b in space.model.named_buffers()}
-    with _hook(writer, at_writer), _hook(reader, at_reader):
-        out = torch.func.functional_call(space.model, {**state, **params}, inputs)
-    for name, kind in ((space.writer, "written"), (space.reader, "read")):
-        if len(seen[kind]) != 1:
-            raise ValueError(
-                f"{name!r} must be called exactly once a run; it was called {len(seen[kind])} "
-                "times. Its hidden space would have several activations, or none."
-            )
-    return _Seen(seen["written"][0], seen["read"][0], seen["result"][0], out)
-
-
-@contextmanager
-def _hook(module: nn.Module, hook: Callable[..., Tensor]) -> Iterator[None]:
-    handle = module.register_forward_hook(hook)
-    try:
-        yield
-    finally:
-        handle.remove()

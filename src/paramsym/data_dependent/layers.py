@@ -15,10 +15,8 @@ from typing import NamedTuple
 from torch import Tensor
 
 from paramsym.data_dependent.batch import QR
-from paramsym.data_dependent.cocycle import (
-    Activation,
-    OneSample,
-    Variant,
+from paramsym.data_dependent.cocycle import Activation, OneSample, Variant
+from paramsym.data_dependent.requirements import (
     require_finite,
     require_float,
     require_invertible,
