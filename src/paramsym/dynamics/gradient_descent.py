@@ -1,9 +1,10 @@
 """Gradient descent of many runs at once: all seeds, learning rates and starts in one program."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from operator import index
+from pathlib import Path
 from typing import final
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from paramsym.dynamics.objectives import Functional, Loss, Objective, Params
 from paramsym.dynamics.records import Records
+from paramsym.dynamics.saving import Saving
 from paramsym.dynamics.stepping import Rule, State
 
 CHECK = 1000
@@ -56,6 +58,8 @@ def gradient_descent(
     weight_decay: float = 0.0,
     at: Iterable[int] | None = None,
     record: Mapping[str, Loss] | None = None,
+    checkpoint: Path | None = None,
+    every: int | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> Descent:
     """Gradient descent θ' = θ − η∇L(θ), of many runs in one tensor program.
@@ -80,12 +84,20 @@ def gradient_descent(
             100, evenly in the logarithm, with 0 and the last.
         record: What to record besides the loss: functions of one run's parameters that return a
             tensor; vectorised over runs.
+        checkpoint: A file to save to, and to go on from if it is there. The result is then the same
+            to the last bit, on the same machine, as without an interruption. Where the loss and
+            the functions of `record` are told apart by no more than their names and the losses at
+            the start, it is for the caller to keep them the same. Left in place at the end.
+        every: Save after every so many steps; by default whenever 30 seconds have passed.
         progress: Called with the number of steps done, every 1,000 steps or more often.
 
     Raises:
         TypeError: If a parameter, the learning rate or the loss is not of floating-point numbers.
         ValueError: If shapes, dtypes or devices do not fit one another, a number is out of its
-            range, or `at` is not increasing or out of range.
+            range, `at` is not increasing or out of range, or the checkpoint is damaged or that of
+            another descent.
+        FileNotFoundError: If the checkpoint's folder does not exist.
+        IsADirectoryError: If the checkpoint is a folder.
     """
     rule = Rule(momentum, nesterov, weight_decay)
     _check_params(params, runs)
@@ -96,23 +108,38 @@ def gradient_descent(
     state = State(many, rule)
     records = Records(objective, state.params, _functions(record), len(times))
     advance = state.stepper(objective, rule, rates)
+    saving = Saving(checkpoint, every, state, records)
+    done = saving.resume(
+        {
+            "objective": type(objective).__name__,
+            **objective.settings(),
+            **asdict(rule),
+            "lr": rates,
+            "steps": steps,
+            "at": times,
+            "record": sorted(record or ()),
+            **{f"params[{name!r}]": p for name, p in many.items()},
+        }
+    )
     recorded = set(times)
-    done = 0
-    for end in _ends(times, steps):
-        advance(end - done)
+    for end in _ends(times, steps, every):
+        if end <= done or records.all_diverged():
+            continue
+        advance(end - max(done, 0))
         done = end
         if end in recorded:
             records.take(state.params, end)
-        else:
+        elif end % CHECK == 0 or end == steps:
             records.look(state.params, end)
+        saving.save(end, last=end == steps or records.all_diverged())
         if progress is not None:
             progress(end)
-        if records.all_diverged():
-            break
-    return _descent(times, state, records, runs)
+    return _descent(times, list(params), state, records, runs)
 
 
-def _descent(times: list[int], state: State, records: Records, runs: int | None) -> Descent:
+def _descent(
+    times: list[int], names: list[str], state: State, records: Records, runs: int | None
+) -> Descent:
     def one(tensor: Tensor, axis: int) -> Tensor:
         return tensor if runs is not None else tensor.squeeze(axis)
 
@@ -122,14 +149,15 @@ def _descent(times: list[int], state: State, records: Records, runs: int | None)
         steps=torch.tensor(times),
         loss=rows.pop("loss"),
         recorded=rows,
-        params={name: one(p, 0).clone() for name, p in state.params.items()},
+        params={name: one(state.params[name], 0).clone() for name in names},
         diverged_at=diverged if runs is not None else int(diverged),
     )
 
 
-def _ends(times: list[int], steps: int) -> list[int]:
-    """Where to stop and look, from the first to the last."""
-    return sorted({*times, *range(CHECK, steps, CHECK), steps})
+def _ends(times: list[int], steps: int, every: int | None) -> list[int]:
+    """Where to stop, to record, to look or to save, from the first to the last."""
+    saves = range(every, steps, every) if every else ()
+    return sorted({*times, *range(CHECK, steps, CHECK), *saves, steps})
 
 
 def _check_params(params: Params, runs: int | None) -> None:

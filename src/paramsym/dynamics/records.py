@@ -14,6 +14,7 @@ class Records:
     """Rows of what was asked, one a recorded step, of all runs.
 
     Attributes:
+        first_losses: Those at the start, `[runs]`.
         diverged_at: The first step at which a run was seen to be not finite, `[runs]`; −1 before.
         rows: {name: `[T, runs, …]`}; "loss" is the loss.
         filled: How many rows are there so far.
@@ -31,10 +32,19 @@ class Records:
                 f"`loss.losses` must return one number a run, shape ({runs},); "
                 f"got {tuple(losses.shape)}."
             )
+        self.first_losses = losses
         self.diverged_at = torch.full_like(losses, -1, dtype=torch.int64)
         self.rows: dict[str, Tensor] = {}
         self.filled = 0
         self._length = length
+
+    def restore(self, diverged_at: Tensor, rows: Params) -> None:
+        """Go on from earlier rows."""
+        self.diverged_at.copy_(diverged_at)
+        for name, row in rows.items():
+            self._make_room(name, row[0].to(self.diverged_at.device))
+            self.rows[name][: len(row)] = row
+            self.filled = len(row)
 
     def all_diverged(self) -> bool:
         """Whether there is no run that is still finite."""
@@ -67,12 +77,15 @@ class Records:
                 raise TypeError(
                     f"`record[{name!r}]` must return a tensor; got {type(value).__name__}."
                 )
-            if name not in self.rows:
-                empty = torch.nan if value.is_floating_point() or value.is_complex() else 0
-                self.rows[name] = value.new_full((self._length, *value.shape), empty)
+            self._make_room(name, value)
             self.rows[name][self.filled, ~bad] = value[~bad].detach()
         self.rows["loss"][self.filled] = losses
         self.filled += 1
+
+    def _make_room(self, name: str, value: Tensor) -> None:
+        if name not in self.rows:
+            empty = torch.nan if value.is_floating_point() or value.is_complex() else 0
+            self.rows[name] = value.new_full((self._length, *value.shape), empty)
 
     def _safe(self, params: Params, bad: Tensor) -> dict[str, Tensor]:
         """A copy of the parameters, with those at the start for runs that are not finite."""

@@ -57,8 +57,9 @@ class State:
     """
 
     def __init__(self, params: Params, rule: Rule) -> None:
-        self.shapes = {name: p.shape for name, p in params.items()}
-        self.theta = torch.cat([p.detach().flatten() for p in params.values()])
+        # Sorted, so that a checkpoint does not depend on the order in which a dict was made.
+        self.shapes = {name: params[name].shape for name in sorted(params)}
+        self.theta = torch.cat([params[name].detach().flatten() for name in self.shapes])
         self.buffer = torch.zeros_like(self.theta) if rule.momentum else None
         self.params = self.views(self.theta)
 
