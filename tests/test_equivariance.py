@@ -251,6 +251,14 @@ def test_a_constant_function() -> None:
     assert (found.group_dim, found.lost_dim) == (9, 9)
 
 
+@pytest.mark.parametrize("affine", [False, True])
+def test_zero(affine: bool) -> None:
+    """Any M and N, any a, and b = 0."""
+    found = equivariance(lambda z: 0 * z, 3, affine=affine)
+    assert found.stable
+    assert (found.group_dim, len(found.redundant)) == (12 if affine else 9, 9)
+
+
 def test_the_same_draws_give_the_same_result() -> None:
     first, second = equivariance(F.silu, 3), equivariance(F.silu, 3)
     assert (first.retained, first.null) == (second.retained, second.null)

@@ -40,6 +40,15 @@ FALSE = {
     "relu with a small step": lambda z: torch.relu(z) + 1e-6 * torch.tanh(z),
     "relu with a small bend at 0": lambda z: F.softplus(z, beta=1e3),
     "two bends": lambda z: torch.relu(z - 1e-4) + torch.relu(z),
+    "clipped at 10⁵": lambda z: z.clamp(-1e5, 1e5),
+    "shrunk by 10⁻⁵": lambda z: F.softshrink(z, 1e-5),
+    "a jump at norm 50": only_where(lambda z: norm(z) < 50, lambda z: z, lambda z: 2 * z),
+    "a jump at norm 0.01": only_where(lambda z: norm(z) < 0.01, lambda z: z, lambda z: 2 * z),
+    "relu with a jump at 50": lambda z: torch.relu(torch.where(z < 50, z, 2 * z)),
+    "not finite beyond 50": lambda z: torch.where(z.abs() < 50, z, torch.nan),
+    "no derivative beyond 50": lambda z: torch.where(
+        z.abs() < 50, z, z * z.abs() / 50 + 0 * (z.detach() * 0 + 0 * z).sqrt()
+    ),
     "hardshrink": F.hardshrink,
     "a jump": lambda z: torch.where(z > 0.5, z, 2 * z),
     "straight through": lambda z: z + (z.round() - z).detach(),
@@ -48,7 +57,7 @@ FALSE = {
 
 
 @pytest.mark.parametrize("affine", [False, True], ids=["linear", "affine"])
-@pytest.mark.parametrize("h", [2, 4, 7])
+@pytest.mark.parametrize("h", [1, 2, 4, 7])
 @pytest.mark.parametrize("name", FALSE)
 def test_false_symmetries_are_not_reported(name: str, h: int, affine: bool) -> None:
     found = equivariance(FALSE[name], h, affine=affine)
@@ -64,6 +73,8 @@ def test_false_symmetries_are_not_reported(name: str, h: int, affine: bool) -> N
         ("not linear far away", "16 of 16 pairs fail at scale 100"),
         ("hardshrink", "σ is not continuous"),
         ("a jump", "not what autograd sees"),
+        ("relu with a jump at 50", "not what autograd sees, at scale 10+"),
+        ("not finite beyond 50", "σ is not finite everywhere at scale 10+"),
     ],
 )
 def test_instability_is_named(name: str, reason: str) -> None:
@@ -77,6 +88,25 @@ def test_instability_is_named(name: str, reason: str) -> None:
 def test_relu6_for_any_draw(seed: int) -> None:
     found = equivariance(F.relu6, 4, generator=torch.Generator().manual_seed(seed))
     assert found.dimension == 0
+
+
+def test_a_symmetry_of_something_near_the_function() -> None:
+    """z + 10⁻¹¹ sin z is within the threshold of the identity, but not to rounding."""
+    found = equivariance(lambda z: z + 1e-11 * torch.sin(z), 4, affine=True)
+    assert found.null > 1e-12
+    assert not found.stable
+
+
+def test_denormal_values_are_not_taken_for_a_fault() -> None:
+    found = equivariance(lambda z: z[..., :2].exp() * z[..., 2:], 4)
+    assert found.stable
+    assert found.group_dim == 2
+
+
+def test_discrete_symmetries_at_all_scales() -> None:
+    """It is odd up to 50."""
+    found = equivariance(lambda z: torch.sin(z) + torch.relu(z - 50), 3)
+    assert found.discrete == ("permutations",)
 
 
 def test_relu6_is_stable_where_it_saturates() -> None:
@@ -171,9 +201,27 @@ def test_overflow_depends_on_the_scales() -> None:
     assert equivariance(steep, 3, scales=(0.1, 0.3)).dimension == 0
 
 
-def test_random_functions() -> None:
+@pytest.mark.parametrize("p", [0.5, 1e-9])
+def test_random_functions(p: float) -> None:
+    """Also where the values are random so seldom that two calls agree."""
+    with pytest.raises(ValueError, match="two calls differ, or draw random numbers"):
+        equivariance(nn.Dropout(p).double(), 3)
+
+
+def test_functions_with_a_state_that_return_the_same_tensor() -> None:
+    results: dict[torch.Size, Tensor] = {}
+
+    def sigma(z: Tensor) -> Tensor:
+        held = results.setdefault(z.shape, torch.zeros_like(z))
+        return held.add_(z)
+
     with pytest.raises(ValueError, match="two calls differ"):
-        equivariance(nn.Dropout(0.5).double(), 3)
+        equivariance(sigma, 3)
+
+
+def test_nan_in_another_shape_of_batch() -> None:
+    with pytest.raises(ValueError, match=r"samples in shape \[2, .* have other values"):
+        equivariance(lambda z: z if z.ndim == 2 else z * torch.nan, 3)
 
 
 def test_functions_with_a_state() -> None:

@@ -154,7 +154,7 @@ def test_an_output_that_is_no_number_any_more() -> None:
     model = Net(both, a=nn.Linear(3, 4, bias=False), b=nn.Linear(4, 2)).double()
     with torch.no_grad():
         model.a.weight.copy_(torch.eye(4, 3) + 1e-3)
-    with planted("root", lambda call: call.output(call["z"].layers)):
+    with planted("faults::root", lambda call: call.output(call["z"].layers)):
         symmetry = ps.discover(model, (torch.rand(9, 3, dtype=torch.float64) + 0.1,))
     assert symmetry.verification is not None
     assert symmetry.verification.withdrawn == ("a → b",)

@@ -30,13 +30,14 @@ FUNCTIONS: dict[str, Function] = {
     "wavy": lambda z: torch.sin(z) + 0.3 * z,
     "sorted_gap": lambda z: torch.relu(z) * z.abs().amax(-1, keepdim=True),
     "softmax_like": lambda z: torch.softmax(z, -1),
+    "clipped_relu": lambda z: torch.relu(z).clamp(max=1e4),
     "pairwise": lambda z: torch.cat([norm(z[..., :2]) * z[..., :2], z[..., 2:].sin()], -1),
 }
 
 
-def custom(name: str, function: Function) -> Any:
+def custom(name: str, function: Function, namespace: str = "paramsym_measured") -> Any:
     op = torch.library.custom_op(
-        f"paramsym_measured::{name}", function, mutates_args=(), schema="(Tensor z) -> Tensor"
+        f"{namespace}::{name}", function, mutates_args=(), schema="(Tensor z) -> Tensor"
     )
     op.register_fake(torch.empty_like)
     return op
@@ -154,27 +155,27 @@ def test_without_registration_it_is_a_barrier() -> None:
         assert ps.discover(net(op), (inputs(9),)).barriers == ()
     found = ps.discover(net(op), (inputs(9),))
     assert found.families == ()
-    assert [barrier.op for barrier in found.barriers] == ["squared_relu"]
+    assert [barrier.op for barrier in found.barriers] == ["paramsym_measured::squared_relu"]
 
 
 @pytest.mark.parametrize(
     "op",
     [
-        "wavy",
         "paramsym_measured::wavy",
+        "paramsym_measured::wavy.default",
         OPS["wavy"],
         torch.ops.paramsym_measured.wavy,
         torch.ops.paramsym_measured.wavy.default,
     ],
-    ids=["name", "qualified name", "custom op", "packet", "overload"],
+    ids=["name", "name with overload", "custom op", "packet", "overload"],
 )
 def test_ways_to_name_an_op(op: Any) -> None:
     registration = register_activation(op, FUNCTIONS["wavy"])
-    assert registration.op == "wavy"
+    assert registration.op == "paramsym_measured::wavy"
     assert "wavy: a function without a linear symmetry" in str(registration)
     registration.remove()
     registration.remove()
-    assert "wavy" not in RULES
+    assert "paramsym_measured::wavy" not in RULES
 
 
 def test_an_op_of_torch_is_its_own_function() -> None:
@@ -186,11 +187,11 @@ def test_an_op_of_torch_is_its_own_function() -> None:
 
 
 def test_a_handle_takes_back_only_its_own_rule() -> None:
-    first = register_activation("wavy", FUNCTIONS["wavy"])
+    first = register_activation(OPS["wavy"], FUNCTIONS["wavy"])
     first.remove()
-    with register_activation("wavy", FUNCTIONS["wavy"]):
+    with register_activation(OPS["wavy"], FUNCTIONS["wavy"]) as second:
         first.remove()
-        assert "wavy" in RULES
+        assert second.op in RULES
 
 
 def test_other_arguments_stay_a_barrier() -> None:
@@ -212,29 +213,67 @@ def test_a_default_that_is_given() -> None:
 
 
 def test_the_function_is_held_against_the_op() -> None:
-    with pytest.raises(ValueError, match="`sigma` must compute what 'squared_relu' computes"):
-        register_activation(OPS["squared_relu"], torch.relu)
+    for op in (OPS["squared_relu"], "paramsym_measured::squared_relu"):
+        with pytest.raises(ValueError, match=r"`sigma` must compute what '.*::squared_relu' comp"):
+            register_activation(op, torch.relu)
     with pytest.raises(ValueError, match="Give the op's other arguments in `arguments`"):
         register_activation(power_relu, lambda z: torch.relu(z) ** 2)
 
 
-def test_a_false_function_of_a_name_is_found_out() -> None:
-    """Only the name is given, so that nothing but verification can tell that it is no relu."""
-    with register_activation("squared_relu", torch.relu):
-        found = ps.discover(net(OPS["squared_relu"]), (inputs(9),))
+def test_the_function_is_held_against_the_op_at_all_scales() -> None:
+    """Weights of usual size never meet the clip, so that verification would not see it."""
+    with pytest.raises(ValueError, match=r"on points of size 10+ they differ"):
+        register_activation(OPS["clipped_relu"], torch.relu)
+
+
+def test_a_false_function_of_an_op_that_is_not_loaded_is_found_out() -> None:
+    """Only the name is known, so that nothing but verification can tell that it is no relu."""
+    with register_activation("paramsym_later::act", torch.relu):
+        op = custom("act", FUNCTIONS["squared_relu"], "paramsym_later")
+        found = ps.discover(net(op), (inputs(9),))
     assert found.families == ()
     assert found.verification is not None
     assert found.verification.withdrawn == ("a → b",)
+
+
+@pytest.mark.parametrize("name", ["relu", "squared_relu"])
+def test_an_op_of_the_same_name_elsewhere(name: str) -> None:
+    """An op of another library has not the rule of torch's, nor of a third library's."""
+    op = custom(name, FUNCTIONS["clipped_relu"], "paramsym_elsewhere")
+    with register_activation(OPS["squared_relu"], FUNCTIONS["squared_relu"]):
+        found = ps.discover(net(op), (inputs(9),))
+    assert found.families == ()
+    assert [barrier.op for barrier in found.barriers] == [f"paramsym_elsewhere::{name}"]
+
+
+def test_arguments_are_those_that_are_measured() -> None:
+    """Without `sigma` the op itself is measured, not its defaults."""
+    bent = torch.library.custom_op(
+        "paramsym_measured::bent", lambda z, a=1.0: z.abs() ** a, mutates_args=(),
+        schema="(Tensor z, float a=1.0) -> Tensor",
+    )  # fmt: skip
+    bent.register_fake(lambda z, a=1.0: torch.empty_like(z))
+    bent.register_autograd(
+        lambda ctx, g: (g * ctx.a * ctx.z.abs() ** (ctx.a - 1) * ctx.z.sign(), None),
+        setup_context=lambda ctx, inputs, output: ctx.__dict__.update(z=inputs[0], a=inputs[1]),
+    )
+    with register_activation(bent, arguments={"a": 2.0}) as handle:
+        assert handle.meaning == "homogeneous of degree 2, entry by entry"
+
+
+def test_a_name_without_namespace_is_one_of_torch() -> None:
+    with pytest.raises(ValueError, match=r"torch has no op 'wavy'\. Give the namespace"):
+        register_activation("wavy", FUNCTIONS["wavy"])
 
 
 def test_an_op_with_a_rule() -> None:
     with pytest.raises(ValueError, match="`op`: 'relu' has a rule already"):
         register_activation("aten::relu", torch.relu)
     with (
-        register_activation("wavy", FUNCTIONS["wavy"]),
+        register_activation(OPS["wavy"], FUNCTIONS["wavy"]),
         pytest.raises(ValueError, match=r"taken back by `\.remove\(\)`"),
     ):
-        register_activation("wavy", FUNCTIONS["wavy"])
+        register_activation(OPS["wavy"], FUNCTIONS["wavy"])
 
 
 @pytest.mark.parametrize(
@@ -251,12 +290,12 @@ def test_an_op_with_a_rule() -> None:
     ids=["relu6", "hardshrink", "softmax", "pairs", "crelu", "weights", "width"],
 )
 def test_what_discovery_cannot_use(function: Function, why: str) -> None:
-    with pytest.raises(ValueError, match=rf"'mystery', which stays a barrier: .*({why})"):
-        register_activation("mystery", function)
+    with pytest.raises(ValueError, match=rf"'tests::mystery', which stays a barrier: .*({why})"):
+        register_activation("tests::mystery", function)
 
 
 def test_clipped_functions_at_scales_where_they_clip() -> None:
-    with register_activation("mystery", F.relu6, scales=(5.0, 10.0, 20.0)) as registration:
+    with register_activation("tests::mystery", F.relu6, scales=(5.0, 10.0, 20.0)) as registration:
         assert registration.meaning == "a function without a linear symmetry"
 
 
@@ -268,12 +307,12 @@ def test_no_op(op: Any) -> None:
 
 def test_a_name_alone() -> None:
     with pytest.raises(TypeError, match="`sigma` must be a callable, because `op` is only a name"):
-        register_activation("mystery")
+        register_activation("tests::mystery")
 
 
 def test_no_function() -> None:
     with pytest.raises(TypeError, match="`sigma` must be a callable"):
-        register_activation("mystery", 3)  # type: ignore[arg-type]
+        register_activation("tests::mystery", 3)  # type: ignore[arg-type]
 
 
 def test_an_op_without_derivative() -> None:
@@ -282,7 +321,7 @@ def test_an_op_without_derivative() -> None:
 
 
 def test_handle() -> None:
-    registration = register_activation("mystery", torch.relu)
+    registration = register_activation("tests::mystery", torch.relu)
     assert isinstance(registration, Registration)
     assert registration.measured.group == "T₊(4) of degree 1"
     registration.remove()

@@ -48,7 +48,7 @@ def three_layers(op: Callable[[Tensor], Tensor], width: int = 4) -> nn.Module:
 
 
 UNKNOWN: list[tuple[str, Callable[[Tensor], Tensor], int, set[str]]] = [
-    ("custom op", lambda z: wave(z), 4, {"wave"}),
+    ("custom op", lambda z: wave(z), 4, {"paramsym_tests::wave"}),
     ("sort", lambda z: z.sort(-1).values, 4, {"sort"}),
     ("argsort", lambda z: z.argsort(-1).double(), 4, {"argsort", "sort"}),
     ("topk", lambda z: z.topk(2, -1).values, 2, {"topk"}),

@@ -16,6 +16,11 @@ THRESHOLD = 1e-8
 """Singular values below this part of the largest are null: the square root of float64's rounding,
 halfway between what rounding leaves (1e-15) and what a function without the symmetry has."""
 
+CLEAR = 1e-12
+"""What rounding leaves of a null singular value and of a zero in a unit vector of the null space:
+1e-15 times the condition of the system. A null value between this and the threshold is that of a
+symmetry of something near σ."""
+
 TINY = torch.finfo(torch.float64).tiny
 
 
@@ -100,7 +105,9 @@ class NullSpace:
         basis = torch.linalg.qr(self.vectors / self.units[:, None]).Q.T
         d, missing = len(basis), h * h + p * p + h + p - basis.shape[1]
         basis = torch.nn.functional.pad(basis, (0, missing))
-        m, n, a, b = basis.split([h * h, p * p, h, p], 1)
+        m, n, *shifts = basis.split([h * h, p * p, h, p], 1)
+        # Rounding left as a shift would move points near a singularity of σ, such as 0.
+        a, b = (torch.where(shift.abs() > CLEAR, shift, 0.0) for shift in shifts)
         return Pairs(m.reshape(d, h, h), n.reshape(d, p, p), a, b)
 
 

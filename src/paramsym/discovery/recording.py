@@ -53,7 +53,7 @@ class Record:
 
     @property
     def op(self) -> str:
-        """Name of the op without namespace and overload: `conv2d`."""
+        """Name of the op without overload: `conv2d`, or `acme::conv2d` where it is not torch's."""
         return op_name(self.target)
 
     def bind(self) -> dict[str, Any]:
@@ -104,12 +104,23 @@ class Record:
         return [leaf.id for leaf in leaves if isinstance(leaf, Ref)]
 
 
+TORCH = ("aten", "prims", "prim")
+"""Namespaces of torch's own ops."""
+
+
 def op_name(target: Callable[..., Any]) -> str:
-    """Name of what is called, without namespace and overload."""
+    """Name of what is called, without overload; see `short_name`."""
     schema = getattr(target, "_schema", None)
     if schema is not None:
-        return schema.name.split("::")[1]
+        return short_name(schema.name)
     return getattr(target, "__name__", str(target))
+
+
+def short_name(qualified: str) -> str:
+    """The name without its namespace if that is torch's own. Others keep theirs, because
+    `acme::relu` need not be torch's relu."""
+    namespace, _, name = qualified.rpartition("::")
+    return name if namespace in TORCH else qualified
 
 
 @final

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from paramsym.action import act, tangent
 from paramsym.discovery.points import Point, near_point, random_point, without_eps
-from paramsym.discovery.recording import Recording, replay
+from paramsym.discovery.recording import TORCH, Recording, replay
 from paramsym.family import Exactness, Family
 from paramsym.residuals import largest
 from paramsym.symmetry import Verification
@@ -141,7 +141,7 @@ def _derivative(
 
 def _is_custom(target: Any) -> bool:
     """Whether an op is not torch's own: torch drops tangents at such ops without an error."""
-    return getattr(target, "namespace", "aten") not in ("aten", "prims", "prim")
+    return getattr(target, "namespace", "aten") not in TORCH
 
 
 def _relative(change: Tensor, reference: Tensor) -> float:

@@ -94,7 +94,8 @@ LAYOUTS: dict[tuple[str, str], Layout] = {}
 
 
 def rule(*ops: str, reads_squares: bool = False) -> Callable[[Rule], Rule]:
-    """Register a rule for ops, by their names without namespace and overload.
+    """Register a rule for ops, by their names without overload: `relu` for torch's own, and
+    `acme::relu` for others.
 
     Raises:
         ValueError: If an op has a rule already.
