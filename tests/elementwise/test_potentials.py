@@ -190,6 +190,21 @@ def test_values_that_are_not_finite(value: float) -> None:
         potential("tanh").require(torch.tensor([0.0, value]), "z")
 
 
+@pytest.mark.parametrize(
+    ("name", "x", "dtype"), [("tanh", 400.0, torch.float64), ("sigmoid", 100.0, torch.float32)]
+)
+def test_a_potential_that_overflows(name: str, x: float, dtype: torch.dtype) -> None:
+    with pytest.raises(ValueError, match=f"`z`: the potential of {name} is too large for {dtype}"):
+        potential(name).require(torch.tensor([0.5, x], dtype=dtype), "z")
+
+
+@pytest.mark.parametrize("activation", [functional.hardtanh, functional.hardswish])
+def test_a_derivative_that_vanishes_on_an_interval(activation: Callable[[Tensor], Tensor]) -> None:
+    x = torch.tensor([-5.0], dtype=torch.float64)
+    with pytest.raises(ValueError, match="the integral of σ/σ' for the activation did not conv"):
+        by_quadrature(activation).require(x)
+
+
 def test_a_branch_between_two_poles() -> None:
     """σ = x e^{−x²/2} has σ/σ' = x/(1 − x²) and Φ = −½ log|1 − x²|, from 0 or from ±2."""
 

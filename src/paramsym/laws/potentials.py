@@ -50,9 +50,10 @@ class Potential:
         """Raise unless Φ is defined and accurate at every entry.
 
         Raises:
-            ValueError: If an entry is not finite, or nearer to a pole than √eps (relative to its
-                position), where rounding of the entry alone changes Φ by √eps; or if the quadrature
-                did not converge, as when a pole that was not named lies on its way.
+            ValueError: If an entry or its Φ is not finite, or the entry is nearer to a pole than
+                √eps (relative to its position), where rounding of the entry alone changes Φ by
+                √eps; or if the quadrature did not converge, as when a pole that was not named lies
+                on its way.
         """
         if not bool(torch.isfinite(x).all()):
             raise ValueError(f"`{argument}` must be finite; got {x[~x.isfinite()][0].item()}.")
@@ -78,6 +79,11 @@ class Potential:
                     f"{x[late][0].item():.7g}. σ must be smooth, with σ' not 0, from 0 to every "
                     "entry: name the zeros of σ' in `poles`."
                 )
+        elif not bool((finite := torch.isfinite(self.value(x))).all()):
+            raise ValueError(
+                f"`{argument}`: the potential of {self.name} is too large for {x.dtype} at "
+                f"{x[~finite][0].item():.7g}. Use float64, or start with smaller weights."
+            )
 
 
 def potential(name: str) -> Potential:
