@@ -1,9 +1,14 @@
 """The paper's figures, computed, drawn and judged: one file a figure."""
 
 from paramsym.experiments.experiment import Experiment
+from paramsym.experiments.fig2 import FIG2
+from paramsym.experiments.fig3 import FIG3
+from paramsym.experiments.fig6 import FIG6
+from paramsym.experiments.fig7 import FIG7
+from paramsym.experiments.fig9 import FIG9
 
 # A figure is added by importing its constant above and listing it here, in the paper's order.
-_FIGURES: tuple[Experiment, ...] = ()
+_FIGURES: tuple[Experiment, ...] = (FIG2, FIG3, FIG6, FIG7, FIG9)
 
 EXPERIMENTS: dict[str, Experiment] = {figure.name: figure for figure in _FIGURES}
 """Every figure by its name on the command line."""

@@ -41,10 +41,9 @@ REFERENCE = "Appendix E.2, Figure 3"
 
 def tasks(settings: Settings) -> list[Task]:
     """One task for each activation and precision."""
+    plans = [plan(settings, activation, dtype) for activation in LABELS for dtype in DTYPES]
     return [
-        Task(f"{activation}, {dtype}", descend, plan(settings, activation, dtype).as_settings())
-        for activation in LABELS
-        for dtype in DTYPES
+        Task(f"{p.activation}, {p.dtype}", descend, p.as_settings(), cost=p.cost()) for p in plans
     ]
 
 

@@ -49,7 +49,7 @@ def tasks(settings: Settings) -> list[Task]:
     spread = [plan(settings, name, STDS, (1.0,)) for name in LABELS]
     moved = [plan(settings, name, (FACTOR_STD,), FACTORS) for name in HOMOGENEOUS]
     return [
-        Task(f"{plan.activation}, {what}", descend, plan.as_settings())
+        Task(f"{plan.activation}, {what}", descend, plan.as_settings(), cost=plan.cost())
         for plans, what in ((spread, "standard deviations"), (moved, "same function"))
         for plan in plans
     ]

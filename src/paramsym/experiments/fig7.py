@@ -52,7 +52,8 @@ def tasks(settings: Settings) -> list[Task]:
         "steps": STEPS[settings.scale],
         "points": 300,
     }
-    return [Task("radial", descend, what)]
+    runs = settings.seeds * len(STDS)
+    return [Task("radial", descend, what, cost=STEPS[settings.scale] * (30e-6 + runs * 2e-6))]
 
 
 def spectral_start(seed: int, std: float) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
