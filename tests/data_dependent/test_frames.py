@@ -208,6 +208,14 @@ def test_a_geodesic_turns_its_base_least() -> None:
     )
 
 
+@pytest.mark.parametrize("size", [1.0, 1e-30, 1e30])
+def test_a_base_in_another_precision(size: float, rng: torch.Generator) -> None:
+    frame, eye = Geodesic(size * torch.tensor([1.0, -2.0, 0.3])), torch.eye(3, dtype=F64)
+    R = frame.transfer(normal(3, rng), normal(3, rng), eye)
+    gram = R @ R.mT
+    assert (gram / gram[0, 0] - eye).abs().max() <= 64 * EPS
+
+
 @pytest.mark.parametrize("name", FRAMES)
 def test_derivatives_are_right(name: str, rng: torch.Generator) -> None:
     a, b, w = (normal(5, rng).abs().requires_grad_() for _ in range(3))

@@ -370,7 +370,7 @@ class TestFrozen:
         twin = copy.deepcopy(frozen)
         with torch.no_grad():
             twin.model.get_parameter("heads.trunk.weight").zero_()
-        assert torch.equal(frozen(x), before)
+        assert torch.equal(frozen(x=x), before)
         assert not torch.equal(twin(x), before)
 
     def test_its_parameters_are_those_of_act(self) -> None:
@@ -413,6 +413,11 @@ class Skips(nn.Module):
                 return self.b(torch.tanh(self.a(torch.tanh(z))))
             case "random":
                 return self.b(self.drop(z))
+            case "overwritten":
+                values = torch.tanh(z)
+                out = self.b(values)
+                values.zero_()
+                return out
             case "weight again":
                 return self.b(torch.tanh(z)) + self.b.weight[0]
             case "weight before":
@@ -488,6 +493,12 @@ class TestRefusals:
     def test_random_models_are_fine_in_eval_mode(self) -> None:
         model = Skips("random").eval()
         assert hidden_space(model, "a", "b", (torch.randn(3, 5),)).width == 5
+
+    def test_what_a_reader_took_may_be_overwritten(self) -> None:
+        x = torch.randn(3, 5)
+        space = hidden_space(Skips("overwritten"), "a", "b", (x,))
+        z, activation = space.hidden(params_of(space), (x,))
+        assert torch.equal(activation(z), torch.tanh(z))
 
     def test_names(self) -> None:
         net, x = Skips("around the writer"), torch.randn(3, 5)

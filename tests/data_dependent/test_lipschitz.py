@@ -89,3 +89,11 @@ def test_bad_input() -> None:
             lipschitz_bounds(g, pi, V, U, eta)
     with pytest.raises(ValueError, match="`activation` and `points` must be given together"):
         lipschitz_bounds(g, pi, V, U, 1.0, activation=torch.tanh)
+    with pytest.raises(ValueError, match=r"`g` must have shape \[..., 2, 2\], because `writer`"):
+        lipschitz_bounds(torch.eye(3), pi, V, U, 1.0)
+    with pytest.raises(ValueError, match="`g` must be finite; 4 of 4"):
+        lipschitz_bounds(g / 0, pi, V, U, 1.0)
+    with pytest.raises(TypeError, match="`g` must be a floating-point tensor"):
+        lipschitz_bounds(g.long(), pi, V, U, 1.0)
+    with pytest.raises(ValueError, match=r"`points` must have shape \[p, 2\]; got \[2\]"):
+        lipschitz_bounds(g, pi, V, U, 1.0, activation=torch.tanh, points=torch.ones(2))

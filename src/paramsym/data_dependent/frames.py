@@ -94,8 +94,8 @@ class Geodesic(MovingFrame):
                 f"`Geodesic.base` must have shape ({h},), the frame's dimension; "
                 f"got {tuple(self.base.shape)}."
             )
-        p = self.base / largest_entry(self.base)
-        return (p / norm(p)).to(y)
+        p = (self.base / largest_entry(self.base)).to(y)
+        return p / norm(p)
 
 
 def _reflect(v: Tensor, w: Tensor) -> Tensor:

@@ -205,5 +205,5 @@ class FrozenAction(nn.Module):
         """The moved parameters, as a dict with the model's own names."""
         return self._space._moved(self.g, self.pi, dict(self.model.named_parameters()))
 
-    def forward(self, *inputs: Any) -> Any:
-        return torch.func.functional_call(self.model, self.moved(), inputs)
+    def forward(self, *inputs: Any, **named: Any) -> Any:
+        return torch.func.functional_call(self.model, self.moved(), inputs, named)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from paramsym.data_dependent.cocycle import Activation, LinearMap
 from paramsym.data_dependent.layers import Affine
+from paramsym.data_dependent.requirements import require_finite, require_float, require_square
 
 
 @final
@@ -56,14 +57,21 @@ def lipschitz_bounds(
         points: Inputs `[p, n]` at which to measure it.
 
     Raises:
-        ValueError: If eta is not a positive number, or only one of `activation` and `points` is
-            given.
+        ValueError: If eta is not a positive number, g or the points have another shape or are not
+            finite, or only one of `activation` and `points` is given.
+        TypeError: If g is not a floating-point tensor.
     """
     if not 0 < eta < float("inf"):
         raise ValueError(f"`eta` must be a positive Lipschitz constant of σ; got {eta}.")
     if (activation is None) != (points is None):
         raise ValueError("`activation` and `points` must be given together, to measure.")
     U, V = reader.weight, writer.weight
+    h, n = V.shape[-2:]
+    require_float("g", g)
+    require_square(g, h, f"`writer` writes to R^{h}")
+    require_finite("g", g)
+    if points is not None and (points.ndim != 2 or points.shape[-1] != n):
+        raise ValueError(f"`points` must have shape [p, {n}]; got {list(points.shape)}.")
     moved, turned = g @ V, pi.transpose(U)
     spread = pi.matrix(U, U.shape[-1])
     printed = eta * _size(U) * _size(spread) * _size(g) * _size(V)

@@ -61,7 +61,7 @@ def run(
         def hook(_: nn.Module, args: Inputs, kwargs: dict[str, Tensor], out: Tensor) -> Tensor:
             result = out if instead is None else instead
             taken = args[0] if args else kwargs["input"]
-            seen[name].append((taken.clone(), result.clone()))
+            seen[name].append((taken.clone(), result))
             return result.clone()
 
         return hook
