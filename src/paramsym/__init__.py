@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from paramsym.discovery import discover
     from paramsym.discovery.registering import register_activation
     from paramsym.dynamics.gradient_descent import Descent, gradient_descent
+    from paramsym.dynamics.gradient_flow import gradient_flow
+    from paramsym.dynamics.trajectory import Trajectory
     from paramsym.element import AlgebraElement, GroupElement
     from paramsym.family import Exactness, Family
     from paramsym.groups import (
@@ -42,11 +44,13 @@ __all__ = [
     "Source",
     "Symmetry",
     "Term",
+    "Trajectory",
     "Translation",
     "Verification",
     "discover",
     "equivariance",
     "gradient_descent",
+    "gradient_flow",
     "load",
     "register_activation",
     "save",
@@ -57,6 +61,8 @@ _HOMES = {
     "discovery": ("discover",),
     "discovery.registering": ("register_activation",),
     "dynamics.gradient_descent": ("Descent", "gradient_descent"),
+    "dynamics.gradient_flow": ("gradient_flow",),
+    "dynamics.trajectory": ("Trajectory",),
     "element": ("AlgebraElement", "GroupElement"),
     "family": ("Exactness", "Family"),
     "groups": (
