@@ -306,8 +306,10 @@ def test_objective_of_the_wrong_shape() -> None:
         def losses(self, params: Any) -> Tensor:
             return torch.zeros(3)
 
-        def gradient(self, params: Any, into: Any) -> Callable[[], object]:
-            return lambda: None
+        transposed = ()
+
+        def gradient(self, params: Any, into: Any) -> tuple[()]:
+            return ()
 
         def settings(self) -> dict[str, str]:
             return {}

@@ -20,16 +20,24 @@ def bound(dtype: torch.dtype, terms: int, size: torch.Tensor) -> float:
 @EVERY
 @DTYPES
 @pytest.mark.parametrize("shape", [(3, 4, 5), (5, 50, 10), (1, 1, 1)])
+@pytest.mark.parametrize("transposed", [False, True])
 def test_gradient(
-    activation: str, dtype: torch.dtype, shape: tuple[int, int, int], rng: torch.Generator
+    activation: str,
+    dtype: torch.dtype,
+    shape: tuple[int, int, int],
+    transposed: bool,
+    rng: torch.Generator,
 ) -> None:
     """Losses and fused gradients are those of autograd, again after the parameters moved."""
     params, Y = start(rng, 3, shape, dtype=dtype)
     objective = TwoLayer(activation, Y, 0.7)
     into = {k: torch.full_like(p, torch.nan) for k, p in params.items()}
-    write = objective.gradient(params, into)
+    for name in objective.transposed if transposed else ():
+        params[name], into[name] = (x[name].mT.contiguous().mT for x in (params, into))
+    calls = objective.gradient(params, into)
     for _ in range(2):
-        write()
+        for call in calls:
+            call()
         for run in range(3):
             loss = loss_of_one(activation, Y[run], 0.7)
             own = {k: p[run] for k, p in params.items()}
@@ -68,7 +76,8 @@ def test_shared_and_own_targets_agree(rng: torch.Generator) -> None:
     gradients = []
     for objective in (shared, own):
         into = {k: torch.zeros_like(p) for k, p in params.items()}
-        objective.gradient(params, into)()
+        for call in objective.gradient(params, into):
+            call()
         gradients.append(into)
     assert all(torch.equal(gradients[0][k], gradients[1][k]) for k in params)
 

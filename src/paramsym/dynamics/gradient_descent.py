@@ -105,7 +105,7 @@ def gradient_descent(
     times = _times(at, steps)
     objective = loss if isinstance(loss, Objective) else Functional(loss)
     many = dict(params) if runs is not None else {k: p[None] for k, p in params.items()}
-    state = State(many, rule)
+    state = State(many, rule, objective.transposed)
     records = Records(objective, state.params, _functions(record), len(times))
     advance = state.stepper(objective, rule, rates)
     saving = Saving(checkpoint, every, state, records)
@@ -144,12 +144,15 @@ def _descent(
         return tensor if runs is not None else tensor.squeeze(axis)
 
     rows = {name: one(row, 1) for name, row in records.rows.items()}
-    diverged = records.diverged_at
+    diverged, dense = records.diverged_at, torch.contiguous_format
     return Descent(
         steps=torch.tensor(times),
         loss=rows.pop("loss"),
         recorded=rows,
-        params={name: one(state.params[name], 0).clone() for name in names},
+        params={
+            name: one(state.params[name], 0).clone(memory_format=torch.contiguous_format)
+            for name in names
+        },
         diverged_at=diverged if runs is not None else int(diverged),
     )
 

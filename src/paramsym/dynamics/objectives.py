@@ -4,23 +4,30 @@ Every parameter has a leading axis of runs, and the loss is one number a run. Ru
 another, so the gradient of the summed loss holds the gradient of each.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Protocol, final, runtime_checkable
+from typing import Any, Protocol, final, runtime_checkable
 
 import torch
 from torch import Tensor
 
 Params = Mapping[str, Tensor]
 Loss = Callable[[Params], Tensor]
+Calls = tuple[Callable[[], Any], ...]
+"""What to call, in this order, without arguments."""
 
 
 @runtime_checkable
 class Objective(Protocol):
     """A loss of many runs at once with a gradient of its own.
 
-    `TwoLayer` is one; any class with these three methods is another.
+    `TwoLayer` is one; any class with these members is another.
     """
+
+    @property
+    def transposed(self) -> Collection[str]:
+        """Parameters whose last two axes are to be the other way round in memory, for speed."""
+        ...
 
     def losses(self, params: Params) -> Tensor:
         """The loss of each run, `[runs]`.
@@ -33,11 +40,12 @@ class Objective(Protocol):
         """
         ...
 
-    def gradient(self, params: Params, into: Params) -> Callable[[], object]:
-        """A function of no arguments that writes ∇L at `params` into the tensors `into`.
+    def gradient(self, params: Params, into: Params) -> Calls:
+        """What to call, in this order and without arguments, to write ∇L at `params` into `into`.
 
-        Both keep their memory: each call reads the values that `params` have then, and may use
-        `into` as work space. It runs in torch's inference mode, or without gradients.
+        Both are contiguous, but for `transposed`, and keep their memory: each time the values that
+        `params` have then are read. The calls are made under `torch.no_grad`. They are a sequence
+        rather than a function because a step on small networks is little more than its calls.
         """
         ...
 
@@ -76,8 +84,13 @@ class Functional:
             )
         return found
 
-    def gradient(self, params: Params, into: Params) -> Callable[[], None]:
-        """A function that writes ∇L at `params` into `into`; see `Objective`.
+    @property
+    def transposed(self) -> Collection[str]:
+        """None."""
+        return ()
+
+    def gradient(self, params: Params, into: Params) -> Calls:
+        """A call that writes ∇L at `params` into `into`; see `Objective`.
 
         The backward pass is one of plain batched operations: only the forward pass meets `vmap`.
         """
@@ -97,7 +110,7 @@ class Functional:
             for name, gradient in zip(names, found, strict=True):
                 into[name].copy_(gradient)
 
-        return write
+        return (write,)
 
     def settings(self) -> Mapping[str, Tensor | str]:
         """The name of the loss. Its code and its data cannot be told from those of another."""

@@ -89,7 +89,7 @@ class Records:
 
     def _safe(self, params: Params, bad: Tensor) -> dict[str, Tensor]:
         """A copy of the parameters, with those at the start for runs that are not finite."""
-        safe = {name: p.clone() for name, p in params.items()}
+        safe = {name: p.clone(memory_format=torch.contiguous_format) for name, p in params.items()}
         for name, p in safe.items():
             p[bad] = self._start[name][bad]
         return safe

@@ -2,11 +2,11 @@
 
 All parameters lie in one flat tensor, one after another, each with its axis of runs first, so that
 an update is one or two torch calls whatever the number of parameters, and every parameter is a
-contiguous view.
+dense view.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, final
@@ -56,19 +56,24 @@ class State:
         params: The parameters as views of theta, `[runs, …]`.
     """
 
-    def __init__(self, params: Params, rule: Rule) -> None:
+    def __init__(self, params: Params, rule: Rule, transposed: Collection[str]) -> None:
+        self._transposed = frozenset(transposed)
         # Sorted, so that a checkpoint does not depend on the order in which a dict was made.
-        self.shapes = {name: params[name].shape for name in sorted(params)}
-        self.theta = torch.cat([params[name].detach().flatten() for name in self.shapes])
+        stored = {name: self._turn(name, params[name].detach()) for name in sorted(params)}
+        self._shapes = {name: p.shape for name, p in stored.items()}
+        self.theta = torch.cat([p.flatten() for p in stored.values()])
         self.buffer = torch.zeros_like(self.theta) if rule.momentum else None
-        self.params = self.views(self.theta)
+        self.params = self._views(self.theta)
 
-    def views(self, flat: Tensor) -> dict[str, Tensor]:
+    def _turn(self, name: str, parameter: Tensor) -> Tensor:
+        return parameter.mT if name in self._transposed else parameter
+
+    def _views(self, flat: Tensor) -> dict[str, Tensor]:
         """The parts of a flat tensor, in the parameters' shapes."""
-        parts = flat.split([shape.numel() for shape in self.shapes.values()])
+        parts = flat.split([shape.numel() for shape in self._shapes.values()])
         return {
-            name: part.view(shape)
-            for part, (name, shape) in zip(parts, self.shapes.items(), strict=True)
+            name: self._turn(name, part.view(shape))
+            for part, (name, shape) in zip(parts, self._shapes.items(), strict=True)
         }
 
     def stepper(self, objective: Objective, rule: Rule, lr: Tensor) -> Callable[[int], None]:
@@ -79,10 +84,10 @@ class State:
         minus_lr = torch.cat(
             [
                 (-lr)[:, None].expand(-1, shape[1:].numel()).flatten()
-                for shape in self.shapes.values()
+                for shape in self._shapes.values()
             ]
         )
-        calls: list[Callable[[], Any]] = [objective.gradient(self.params, self.views(g))]
+        calls: list[Callable[[], Any]] = [*objective.gradient(self.params, self._views(g))]
         if rule.weight_decay:
             calls.append(partial(g.add_, theta, alpha=rule.weight_decay))
         if b is None:
