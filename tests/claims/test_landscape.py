@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from paramsym.claims import CLAIMS, Verdict, landscape
+from paramsym.claims import CLAIMS, Verdict, dynamics, landscape
 from paramsym.claims.flow import flatten, split
 from paramsym.claims.sampling import normal
 
@@ -46,3 +46,17 @@ def test_the_minimum_has_its_Q(Q: float) -> None:
     U, V = landscape.minimum(Q)
     assert pytest.approx(1, rel=1e-15) == U * V
     assert pytest.approx(Q, rel=1e-14, abs=1e-14) == U * U - V * V
+
+
+@pytest.mark.parametrize("name", ["identity", "relu", "sigmoid", "tanh"])
+def test_the_trace_is_that_of_the_dense_hessian(name: str, rng: torch.Generator) -> None:
+    sigma = dynamics.ACTIVATIONS[name]
+    U, V, Y = normal(rng, 2, 3, 4), normal(rng, 2, 5, 4), normal(rng, 2, 3, 5)
+    found = landscape.curvature(sigma, U, V, Y)
+    for u, v, y, trace in zip(U, V, Y, found, strict=True):
+
+        def loss(x: torch.Tensor, like=(u, v), y=y) -> torch.Tensor:
+            a, b = split(x, like)
+            return (a @ sigma(b.T) - y).square().sum()
+
+        torch.testing.assert_close(trace, torch.func.hessian(loss)(flatten((u, v))).trace())

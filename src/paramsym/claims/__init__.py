@@ -20,6 +20,7 @@ from paramsym.claims import (  # isort: skip
     dynamics,
     elementwise,
     convergence,
+    training,
     landscape,
     ensembles,
 )
@@ -47,5 +48,6 @@ __all__ = [
     "orbits",
     "rotations",
     "second_order",
+    "training",
     "trajectories",
 ]

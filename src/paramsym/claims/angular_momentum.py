@@ -186,6 +186,32 @@ def deep_radial(rng: torch.Generator) -> Evidence:
 
 
 @claim(
+    "c.9.5-polar",
+    "Appendix C.9.5, last equation",
+    "r²θ̇ of b_j + Σ_t r²θ̇ of the columns of W_j + Σ_r r²θ̇ of the rows of W_{j+1} = 0.",
+    documented=Verdict.HOLDS,
+)
+def deep_polar(rng: torch.Generator) -> Evidence:
+    pairs: list[tuple[float, float]] = []
+    for activation in PROFILES:
+        net = Deep.sample(activation, rng, (3, 4, 5, 2))
+        slope = gradient(net.loss, net.theta)
+        scale = norm(net.theta) * norm(slope)
+        for i in (0, 2):
+            rows = [
+                (A, dA)
+                for A, dA in (
+                    (net.theta[i].T, slope[i].T),
+                    (net.theta[i + 1][None], slope[i + 1][None]),
+                    (net.theta[i + 2], slope[i + 2]),
+                )
+            ]
+            total = sum(x for A, dA in rows for x in area_rates(A, dA))
+            pairs.append((abs(float(total)) / scale, net.rounding))
+    return Evidence(worst(pairs, "largest sum / ‖θ‖‖θ̇‖, 2 layers of 3 deep nets"))
+
+
+@claim(
     "eq-30",
     "Appendix C.9.6, eq. (30)",
     "r_U²θ̇_U + r_V²θ̇_V = 0 for (n, h, m) = (1, 2, 1).",

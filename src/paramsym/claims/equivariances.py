@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
+from paramsym.activations import equivariance
 from paramsym.claims.claim import Evidence, Residual, Verdict, claim
 from paramsym.claims.sampling import (
     EQUIVARIANT,
@@ -205,3 +206,28 @@ def permutations(rng: torch.Generator) -> Evidence:
             worst = largest(worst, size(sigma(g @ z) - g @ sigma(z)))
     # Vectorised kernels may round the same number differently at different places.
     return Evidence(Residual(worst, rounding(8), "largest ‖σ(gz) − gσ(z)‖, 12 draws"))
+
+
+@claim(
+    "sec-4-groups",
+    "Section 4, first paragraph",
+    "For ReLU, g in (4) must be in the positive scaling group; for the sigmoid, (4) holds only for "
+    "g = 1.",
+    documented=Verdict.CORRECTED,
+    correction="So it is for the identity component; permutations satisfy (4), too.",
+)
+def small_groups(rng: torch.Generator) -> Evidence:
+    """Permutations that are equivariances, and the Lie algebra of all of them, at h = 4."""
+    others, wrong, h = 0, 0, 4
+    for sigma, scalings in ((torch.relu, h), (torch.sigmoid, 0)):
+        for shift in range(1, h):
+            g = torch.eye(h, dtype=torch.float64).roll(shift, 0)
+            z = normal(rng, h, SAMPLES)
+            others += size(sigma(g @ z) - g @ sigma(z)) <= rounding(8) * size(sigma(z))
+        M = equivariance(sigma, h, generator=rng).pairs.inputs
+        diagonal = torch.diag_embed(M.diagonal(dim1=1, dim2=2))
+        wrong += len(M) != scalings or size(M - diagonal) > 1e-8
+    return Evidence(
+        Residual(others, 0, "cyclic permutations of 3 that are equivariances, ReLU and sigmoid"),
+        Residual(wrong, 0, "of 2 activations whose Lie algebra is not all diagonal matrices, or 0"),
+    )

@@ -1,15 +1,17 @@
 """Appendix H: conserved quantities and the sharpness of minima."""
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from paramsym.claims.claim import Evidence, Residual, Verdict, claim
-from paramsym.claims.dynamics import descend
+from paramsym.claims.dynamics import ACTIVATIONS, descend
 from paramsym.claims.flow import EPS, Theta, gradient, gradient_flow, worst
 from paramsym.claims.sampling import normal
+from paramsym.claims.training import run_pairs, sign_test
 
 
 def hessian(U: float, V: float, X: float, Y: float) -> Tensor:
@@ -166,3 +168,35 @@ def center(rng: torch.Generator) -> Evidence:
         Residual(wrong, 0, what.format("Q")),
         Residual(missed, 0, what.format("|Q| of the same sign")),
     )
+
+
+def curvature(sigma: Callable[[Tensor], Tensor], U: Tensor, V: Tensor, Y: Tensor) -> Tensor:
+    """The trace of the Hessian of ‖Y − Uσ(Vᵀ)‖² in (U, V), for each of a batch."""
+    V = V.detach().requires_grad_()
+    value = sigma(V)
+    (first,) = torch.autograd.grad(value.sum(), V, create_graph=True)
+    second = torch.zeros_like(V)
+    if first.requires_grad:
+        (second,) = torch.autograd.grad(first.sum(), V)
+    residual = U @ value.mT - Y
+    by_u = U.shape[1] * value.square().sum((1, 2))
+    by_v = (U.square().sum(1)[:, None] * first.square()).sum((1, 2))
+    return 2 * (by_u + by_v + ((residual.mT @ U) * second).sum((1, 2))).detach()
+
+
+@claim(
+    "fig-9-nonlinear",
+    "Appendix H.2, Figures 2(b), 9(b) to (d)",
+    "In models with nonlinear activations, Q is still related to the distribution of the "
+    "eigenvalues.",
+    documented=Verdict.HOLDS,
+)
+def centers_of_nonlinear_nets(rng: torch.Generator) -> Evidence:
+    """Whether a larger |Q| of the same sign has a larger mean eigenvalue after training."""
+    exceptions: dict[str, int] = {}
+    for name in ("relu", "sigmoid", "tanh"):
+        sigma = ACTIVATIONS[name]
+        runs = run_pairs(sigma, rng, (5, 20, 4), 2e-3, 0.01)
+        less, more = curvature(sigma, runs.U, runs.V, runs.Y).view(2, -1)
+        exceptions[name] = int((more <= less).sum())
+    return Evidence(sign_test(exceptions, "starts with larger |Q| and no larger mean eigenvalue"))

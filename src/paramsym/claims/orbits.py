@@ -339,14 +339,39 @@ def fibres(rng: torch.Generator) -> Evidence:
     for shape in GRID:
         n, h, m = shape
         theta = draw(shape, rng)
-        by_u = torch.einsum("ia,jk->ikaj", torch.eye(m, dtype=torch.float64), theta["V"])
-        by_v = torch.einsum("ij,kb->ikjb", theta["U"], torch.eye(n, dtype=torch.float64))
-        differential = torch.cat([by_u.reshape(m * n, -1), by_v.reshape(m * n, -1)], 1)
-        fibre = h * (n + m) - int(torch.linalg.matrix_rank(differential))
-        excess = fibre - orbit(GeneralLinear, shape, theta)
+        excess = fibre(shape, theta) - orbit(GeneralLinear, shape, theta)
         printed += excess != 0
         corrected += excess != max(0, h - min(n, m)) * max(0, max(n, m) - h)
     return Evidence(
         _count(printed, "says that the fibre is larger than the orbit"),
         _count(corrected, "says that the fibre exceeds the orbit by another number"),
+    )
+
+
+def fibre(shape: Shape, theta: Mapping[str, Tensor]) -> int:
+    """The dimension of {UV = W}, by the rank of (dU, dV) ↦ dU V + U dV."""
+    n, h, m = shape
+    by_u = torch.einsum("ia,jk->ikaj", torch.eye(m, dtype=torch.float64), theta["V"])
+    by_v = torch.einsum("ij,kb->ikjb", theta["U"], torch.eye(n, dtype=torch.float64))
+    differential = torch.cat([by_u.reshape(m * n, -1), by_v.reshape(m * n, -1)], 1)
+    return h * (n + m) - int(torch.linalg.matrix_rank(differential))
+
+
+@claim(
+    "sec-5-flat",
+    "Section 5, below footnote 8",
+    "In linear nets UVx flat minima generically have h² dimensions.",
+    documented=Verdict.CORRECTED,
+    correction="h(n+m) − r(n+m−r) with r = min(n, h, m); that is h² for h ≤ min(n, m).",
+)
+def flat_minima(rng: torch.Generator) -> Evidence:
+    """Dimensions of fibres against both numbers."""
+    printed, corrected = 0, 0
+    for n, h, m in GRID:
+        found, r = fibre((n, h, m), draw((n, h, m), rng)), min(n, h, m)
+        printed += found != h * h
+        corrected += found != h * (n + m) - r * (n + m - r)
+    return Evidence(
+        _count(printed, "says that the fibre has another dimension than h²"),
+        _count(corrected, "says that it has another than the corrected one"),
     )

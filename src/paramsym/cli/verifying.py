@@ -1,6 +1,7 @@
 """`paramsym verify`."""
 
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,13 +20,16 @@ if TYPE_CHECKING:
 OTHERWISE = 1
 """Exit code where a measurement disagrees with the documented verdict."""
 
+LARGEST_SEED = 2**63 - 1
+"""What a generator of torch takes."""
+
 
 def verify(
     claims: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="[CLAIM]...",
-            help="Ids of claims, or beginnings of ids; all of them by default.",
+            help="Ids of claims, or beginnings of several ids; all of them by default.",
             show_default=False,
         ),
     ] = None,
@@ -40,7 +44,9 @@ def verify(
     show_list: Annotated[
         bool, typer.Option("--list", help="List the claims with their statements.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Seed of all random draws.", metavar="N")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of all random draws.", metavar="N", min=0, max=LARGEST_SEED)
+    ] = 0,
 ) -> None:
     """Check every claim of the paper by measurement.
 
@@ -66,7 +72,7 @@ def verify(
         return
     results = _measured(chosen, seed)
     if as_json:
-        print(json.dumps(_as_json(results, seed), indent=2, ensure_ascii=False))
+        print(json.dumps(_as_json(results, seed), indent=2, ensure_ascii=False, allow_nan=False))
     else:
         Console().print(_table(results), _totals(results), sep="\n")
     if out is not None:
@@ -80,14 +86,15 @@ def verify(
 
 
 def _chosen(ids: list[str], claims: "dict[str, Claim]") -> "list[Claim]":
+    """All claims if none is named; else each named one, and all that a beginning of ids means."""
+    chosen: set[str] = set()
     for id in ids:
-        if not any(known.startswith(id) for known in claims):
+        # `eq-5` is a claim, and not the beginning of `eq-53`.
+        meant = {id} if id in claims else {known for known in claims if known.startswith(id or " ")}
+        if not meant:
             fail(f"there is no claim {id!r}. `paramsym verify --list` shows them.")
-    return [
-        claim
-        for known, claim in claims.items()
-        if not ids or any(known.startswith(id) for id in ids)
-    ]
+        chosen |= meant
+    return [claim for id, claim in claims.items() if not ids or id in chosen]
 
 
 def _measured(claims: "list[Claim]", seed: int) -> "list[Result]":
@@ -105,7 +112,11 @@ def _measured(claims: "list[Claim]", seed: int) -> "list[Result]":
         task = progress.add_task("", total=len(claims))
         for claim in claims:
             progress.update(task, description=claim.id)
-            results.append(claim.check(seed))
+            try:
+                results.append(claim.check(seed))
+            except Exception as error:
+                error.add_note(f"The claim {claim.id} could not be measured with seed {seed}.")
+                raise
             progress.advance(task)
     return results
 
@@ -187,4 +198,6 @@ def _as_json(results: "list[Result]", seed: int) -> dict[str, Any]:
 def _residual(residual: "Residual | None") -> dict[str, Any] | None:
     if residual is None:
         return None
-    return {**vars(residual), "holds": residual.holds}
+    # JSON has no NaN and no infinity.
+    value = residual.value if math.isfinite(residual.value) else None
+    return {**vars(residual), "value": value, "holds": residual.holds}
