@@ -149,10 +149,7 @@ def _descent(
         steps=torch.tensor(times),
         loss=rows.pop("loss"),
         recorded=rows,
-        params={
-            name: one(state.params[name], 0).clone(memory_format=torch.contiguous_format)
-            for name in names
-        },
+        params={name: one(state.params[name], 0).clone(memory_format=dense) for name in names},
         diverged_at=diverged if runs is not None else int(diverged),
     )
 
