@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from paramsym.experiments.intervals import bootstrap_interval, each_of, mean_interval
+from paramsym.experiments.intervals import bootstrap_interval, each_of, mean_interval, within
 
 
 def test_the_interval_is_students() -> None:
@@ -28,6 +28,15 @@ def test_the_interval_covers_the_mean_at_its_level(level: float) -> None:
 
 def test_one_value_says_nothing_of_its_spread() -> None:
     assert mean_interval([5.0]) == (5.0, (-math.inf, math.inf))
+
+    assert within(mean_interval([5.0])[1], high=10.0) is None
+
+
+def test_an_interval_lies_within_or_not() -> None:
+    assert within((1.0, 2.0), low=0.5) is True
+    assert within((1.0, 2.0), low=1.5) is False
+    assert within((1.0, 2.0), high=1.5) is False
+    assert within((-3.0, 2.0), high=2.0) is True
 
 
 def test_tensors_are_taken() -> None:

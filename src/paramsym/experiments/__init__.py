@@ -1,14 +1,20 @@
 """The paper's figures, computed, drawn and judged: one file a figure."""
 
 from paramsym.experiments.experiment import Experiment
+from paramsym.experiments.fig1 import FIG1
 from paramsym.experiments.fig2 import FIG2
 from paramsym.experiments.fig3 import FIG3
+from paramsym.experiments.fig4 import FIG4
+from paramsym.experiments.fig5 import FIG5
 from paramsym.experiments.fig6 import FIG6
 from paramsym.experiments.fig7 import FIG7
+from paramsym.experiments.fig8 import FIG8
 from paramsym.experiments.fig9 import FIG9
 
 # A figure is added by importing its constant above and listing it here, in the paper's order.
-_FIGURES: tuple[Experiment, ...] = (FIG2, FIG3, FIG6, FIG7, FIG9)
+_FIGURES: tuple[Experiment, ...] = (
+    FIG1, FIG2, FIG3, FIG4, FIG5, FIG6, FIG7, FIG8, FIG9,
+)  # fmt: skip
 
 EXPERIMENTS: dict[str, Experiment] = {figure.name: figure for figure in _FIGURES}
 """Every figure by its name on the command line."""

@@ -73,6 +73,16 @@ def bootstrap_interval(
     return float(statistic(x, axis=0)), (float(found.low), float(found.high))
 
 
+def within(interval: Interval, low: float = -math.inf, high: float = math.inf) -> bool | None:
+    """Whether all of an interval lies between two numbers; `None` if it says nothing.
+
+    The interval of one repetition is the whole line, and decides nothing.
+    """
+    if interval == (-math.inf, math.inf):
+        return None
+    return low <= interval[0] and interval[1] <= high
+
+
 def each_of(count: int, level: float = 0.95) -> float:
     """The level at which `count` intervals all hold together at `level` or more (Bonferroni).
 
