@@ -301,6 +301,31 @@ def test_bad_input_of_one_run(change: dict[str, Any], error: type[Exception], me
         ps.gradient_descent(**{**options, **change})
 
 
+def test_an_objective_of_ones_own(rng: torch.Generator) -> None:
+    """½ a ‖w‖² with its gradient in a plain function, stored the other way round."""
+
+    class Bowl:
+        transposed = ("w",)
+
+        def losses(self, params: Any) -> Tensor:
+            return params["w"].square().sum((1, 2)) / 2
+
+        def gradient(self, params: Any, into: Any) -> Callable[[], object]:
+            assert params["w"].mT.is_contiguous()
+            assert into["w"].stride() == params["w"].stride()
+            return lambda: into["w"].copy_(params["w"])
+
+        def settings(self) -> dict[str, str]:
+            return {}
+
+    w = torch.randn(3, 4, 5, generator=rng, dtype=torch.float64)
+    record = {"w": lambda p: p["w"]}
+    found = ps.gradient_descent(Bowl(), {"w": w}, lr=0.25, steps=9, runs=3, record=record)
+    torch.testing.assert_close(found.params["w"], 0.75**9 * w, rtol=1e-14, atol=0)
+    assert found.params["w"].is_contiguous()
+    assert torch.equal(found.recorded["w"][0], w)
+
+
 def test_objective_of_the_wrong_shape() -> None:
     class Wrong:
         def losses(self, params: Any) -> Tensor:
@@ -308,8 +333,8 @@ def test_objective_of_the_wrong_shape() -> None:
 
         transposed = ()
 
-        def gradient(self, params: Any, into: Any) -> tuple[()]:
-            return ()
+        def gradient(self, params: Any, into: Any) -> Callable[[], object]:
+            return lambda: None
 
         def settings(self) -> dict[str, str]:
             return {}

@@ -7,12 +7,13 @@ as many torch calls as it has, about 1 µs each, so each form is as few calls as
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor
 
-from paramsym.dynamics.objectives import Calls
+Steps = tuple[Callable[[], Any], ...]
+"""What to call, in this order."""
 
 NEGATIVE_SLOPE = 0.01
 """Of leaky ReLU, as torch's default."""
@@ -34,14 +35,14 @@ class Activation:
     value: Callable[[Tensor], Tensor]
     jacobian: Callable[[Tensor], Tensor]
     curvature: Callable[[Tensor, Tensor], Tensor]
-    in_place: Callable[[Tensor, Tensor, Tensor], tuple[Calls, Calls]]
+    in_place: Callable[[Tensor, Tensor, Tensor], tuple[Steps, Steps]]
 
 
 def _elementwise(
     value: Callable[[Tensor], Tensor],
     slope: Callable[[Tensor], Tensor],
     bend: Callable[[Tensor], Tensor],
-    in_place: Callable[[Tensor, Tensor, Tensor], tuple[Calls, Calls]],
+    in_place: Callable[[Tensor, Tensor, Tensor], tuple[Steps, Steps]],
 ) -> Activation:
     return Activation(
         value,
@@ -51,12 +52,12 @@ def _elementwise(
     )
 
 
-def _relu(V: Tensor, S: Tensor, T: Tensor) -> tuple[Calls, Calls]:
+def _relu(V: Tensor, S: Tensor, T: Tensor) -> tuple[Steps, Steps]:
     backward = torch.ops.aten.threshold_backward.grad_input
     return (partial(torch.clamp_min, V, 0, out=S),), (partial(backward, T, V, 0, grad_input=T),)
 
 
-def _leaky_relu(V: Tensor, S: Tensor, T: Tensor) -> tuple[Calls, Calls]:
+def _leaky_relu(V: Tensor, S: Tensor, T: Tensor) -> tuple[Steps, Steps]:
     forward, backward = torch.ops.aten.leaky_relu.out, torch.ops.aten.leaky_relu_backward.grad_input
     return (
         (partial(forward, V, NEGATIVE_SLOPE, out=S),),
@@ -64,12 +65,12 @@ def _leaky_relu(V: Tensor, S: Tensor, T: Tensor) -> tuple[Calls, Calls]:
     )
 
 
-def _sigmoid(V: Tensor, S: Tensor, T: Tensor) -> tuple[Calls, Calls]:
+def _sigmoid(V: Tensor, S: Tensor, T: Tensor) -> tuple[Steps, Steps]:
     backward = torch.ops.aten.sigmoid_backward.grad_input
     return (partial(torch.sigmoid, V, out=S),), (partial(backward, T, S, grad_input=T),)
 
 
-def _tanh(V: Tensor, S: Tensor, T: Tensor) -> tuple[Calls, Calls]:
+def _tanh(V: Tensor, S: Tensor, T: Tensor) -> tuple[Steps, Steps]:
     backward = (partial(torch.ops.aten.tanh_backward.grad_input, T, S, grad_input=T),)
     if V.dtype != torch.float64:
         return (partial(torch.tanh, V, out=S),), backward
@@ -99,7 +100,7 @@ def _radial_curvature(V: Tensor, T: Tensor) -> Tensor:
     return -2 * (along * eye + mixed + mixed.mT) / square**2 + 8 * along * outer / square**3
 
 
-def _radial(V: Tensor, S: Tensor, T: Tensor) -> tuple[Calls, Calls]:
+def _radial(V: Tensor, S: Tensor, T: Tensor) -> tuple[Steps, Steps]:
     """S = V/‖V‖² and (T − 2 S ⟨V, T⟩)/‖V‖², row by row.
 
     Rows are summed by a product with ones, in half the time of a sum.

@@ -13,8 +13,21 @@ from torch import Tensor
 
 Params = Mapping[str, Tensor]
 Loss = Callable[[Params], Tensor]
-Calls = tuple[Callable[[], Any], ...]
-"""What to call, in this order, without arguments."""
+
+
+@final
+class Calls(tuple[Callable[[], Any], ...]):
+    """Functions without arguments, as one that calls them in order.
+
+    A step on small networks is little more than its calls, so that gradient descent makes those of
+    the gradient one by one, without a function around them.
+    """
+
+    __slots__ = ()
+
+    def __call__(self) -> None:
+        for call in self:
+            call()
 
 
 @runtime_checkable
@@ -40,12 +53,11 @@ class Objective(Protocol):
         """
         ...
 
-    def gradient(self, params: Params, into: Params) -> Calls:
-        """What to call, in this order and without arguments, to write ∇L at `params` into `into`.
+    def gradient(self, params: Params, into: Params) -> Callable[[], object]:
+        """A function of no arguments, best `Calls`, that writes ∇L at `params` into `into`.
 
-        Both are contiguous, but for `transposed`, and keep their memory: each time the values that
-        `params` have then are read. The calls are made under `torch.no_grad`. They are a sequence
-        rather than a function because a step on small networks is little more than its calls.
+        Both are contiguous, but for `transposed`, and keep their memory: each call reads the values
+        that `params` have then. It is made under `torch.no_grad`.
         """
         ...
 
@@ -89,8 +101,8 @@ class Functional:
         """None."""
         return ()
 
-    def gradient(self, params: Params, into: Params) -> Calls:
-        """A call that writes ∇L at `params` into `into`; see `Objective`.
+    def gradient(self, params: Params, into: Params) -> Callable[[], None]:
+        """A function that writes ∇L at `params` into `into`; see `Objective`.
 
         The backward pass is one of plain batched operations: only the forward pass meets `vmap`.
         """
@@ -110,7 +122,7 @@ class Functional:
             for name, gradient in zip(names, found, strict=True):
                 into[name].copy_(gradient)
 
-        return (write,)
+        return write
 
     def settings(self) -> Mapping[str, Tensor | str]:
         """The name of the loss. Its code and its data cannot be told from those of another."""

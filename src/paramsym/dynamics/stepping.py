@@ -14,7 +14,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from paramsym.dynamics.objectives import Objective, Params
+from paramsym.dynamics.objectives import Calls, Objective, Params
 
 
 @final
@@ -87,7 +87,8 @@ class State:
                 for shape in self._shapes.values()
             ]
         )
-        calls: list[Callable[[], Any]] = [*objective.gradient(self.params, self._views(g))]
+        write = objective.gradient(self.params, self._views(g))
+        calls: list[Callable[[], Any]] = [*write] if isinstance(write, Calls) else [write]
         if rule.weight_decay:
             calls.append(partial(g.add_, theta, alpha=rule.weight_decay))
         if b is None:
