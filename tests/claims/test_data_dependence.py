@@ -13,15 +13,6 @@ from paramsym.claims import (
     rotations,
 )
 from paramsym.claims.sampling import normal, size
-from tests.claims.laws import claims_of, require_documented
-
-MODULES = (rotations, data_dependence, batches, ensembles)
-
-
-@pytest.mark.parametrize("seed", [0, 1, 2])
-@pytest.mark.parametrize("id", claims_of(*MODULES))
-def test_as_documented(id: str, seed: int) -> None:
-    require_documented(id, seed)
 
 
 def test_printed_entries_have_rank_one_where_all_tails_vanish() -> None:

@@ -6,13 +6,6 @@ import torch
 from paramsym.claims import CLAIMS, Verdict, equivariances, infinitesimal
 from paramsym.claims.sampling import EQUIVARIANT, LEAKY, Equivariant, normal
 from paramsym.groups import GeneralLinear, Orthogonal
-from tests.claims.laws import claims_of, require_documented
-
-
-@pytest.mark.parametrize("seed", [0, 1, 2])
-@pytest.mark.parametrize("id", claims_of(equivariances, infinitesimal))
-def test_as_documented(id: str, seed: int) -> None:
-    require_documented(id, seed)
 
 
 @pytest.mark.parametrize("pair", EQUIVARIANT, ids=lambda pair: pair.name)

@@ -7,19 +7,6 @@ from torch import Tensor
 from paramsym.claims import CLAIMS, Verdict, orbits
 from paramsym.claims.sampling import LEAKY, Equivariant
 from paramsym.groups import GeneralLinear, Group, Orthogonal, PositiveScaling
-from tests.claims.laws import claims_of, require_documented
-
-
-@pytest.mark.parametrize("id", claims_of(orbits))
-def test_as_documented(id: str) -> None:
-    require_documented(id, 0)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2])
-@pytest.mark.parametrize("id", claims_of(orbits))
-def test_as_documented_by_other_draws(id: str, seed: int) -> None:
-    require_documented(id, seed)
 
 
 @pytest.mark.parametrize("group", [GeneralLinear, PositiveScaling, Orthogonal])

@@ -11,8 +11,12 @@ def check(id: str, seed: int) -> None:
     result = CLAIMS[id].check(seed)
     evidence = result.evidence
     assert result.as_documented, (id, evidence)
+    assert bool(evidence.corrected) == bool(result.claim.correction)
     for residual in (evidence.printed, evidence.corrected):
-        assert residual is None or (math.isfinite(residual.value) and residual.what)
+        if residual is not None:
+            assert math.isfinite(residual.value)
+            assert math.isfinite(residual.bound)
+            assert residual.what
 
 
 @pytest.mark.parametrize("id", CLAIMS)
