@@ -1,5 +1,6 @@
 """Where tasks run: the interface of a backend, and what a task comes to."""
 
+import traceback
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, final
@@ -40,7 +41,8 @@ class Backend(Protocol):
         """One outcome a task, as they come, begun in the order given.
 
         A task that raises is an outcome. A task whose worker is killed is tried again, `RETRIES`
-        times. When the generator is closed, nothing runs on.
+        times. When the generator is closed, no task begins any more, and what runs on this machine
+        is stopped.
 
         Args:
             tasks: Tasks with different keys.
@@ -48,9 +50,15 @@ class Backend(Protocol):
             say: Told what happens besides.
 
         Raises:
-            ConnectionError: If there are no workers.
+            ConnectionError: If the cluster does not answer, or has no workers.
         """
         ...
+
+
+def failed(task: Task, error: BaseException) -> Outcome:
+    """The outcome of a task that raised, called where the error is handled."""
+    failure = "".join(traceback.format_exception_only(error)).strip()
+    return Outcome(task.key, failure=failure, traceback=traceback.format_exc())
 
 
 def killed(task: Task) -> Outcome:

@@ -2,8 +2,9 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, final
 from uuid import uuid4
@@ -11,7 +12,7 @@ from uuid import uuid4
 import dask.config
 from distributed import Client, Future, KilledWorker, LocalCluster, wait
 
-from paramsym.experiments.backends import RETRIES, Outcome, killed
+from paramsym.experiments.backends import RETRIES, Outcome, failed, killed
 from paramsym.experiments.experiment import Task
 from paramsym.experiments.results import Results
 from paramsym.experiments.working import complete
@@ -37,7 +38,7 @@ class Cluster:
 
     address: str
     jobs: int
-    patience: float = 20.0
+    patience: float = 30.0
 
     def run(
         self, tasks: Sequence[Task], results: Results, say: Callable[[str], None]
@@ -46,36 +47,41 @@ class Cluster:
         waiting = deque(tasks)
         running: dict[Future, Task] = {}
         with ExitStack() as stack:
-            client = self._client(stack)
+            client = self._client(stack, len(tasks))
             while waiting or running:
-                # No more than run at once: a task that waits on a worker shares its fate.
-                for _ in range(self._room(client) - len(running)):
-                    if waiting:
+                with self._connected():
+                    # No more than run at once: a task that waits on a worker shares its fate.
+                    while waiting and len(running) < max(1, _threads(client)):
                         task = waiting.popleft()
                         name = f"{task.name}-{uuid4().hex}"
                         future = client.submit(complete, task, results, key=name, pure=False)
                         running[future] = task
-                for future in self._finished(client, list(running)):
-                    yield _outcome(future, running.pop(future))
+                    done = self._done(client, list(running))
+                    outcomes = [_outcome(future, running.pop(future)) for future in done]
+                yield from outcomes
 
-    def _client(self, stack: ExitStack) -> Client:
+    def _client(self, stack: ExitStack, tasks: int) -> Client:
         stack.enter_context(
             dask.config.set(
                 {
                     "distributed.scheduler.allowed-failures": RETRIES,
                     "distributed.comm.timeouts.connect": self.patience,
+                    # A killed process is started again; on a busy machine that takes a while.
+                    "distributed.deploy.lost-worker-timeout": "1 hour",
                 }
             )
         )
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        log = logging.getLogger("distributed")
+        stack.callback(log.setLevel, log.level)
+        log.setLevel(logging.CRITICAL)
         where: Any = self.address
         if self.address == LOCAL:
             where = stack.enter_context(
                 LocalCluster(
-                    n_workers=self.jobs,
+                    n_workers=min(self.jobs, tasks),
                     threads_per_worker=1,
                     processes=True,
-                    dashboard_address=None,  # pyright: ignore[reportArgumentType]
+                    dashboard_address="127.0.0.1:0",
                     silence_logs=logging.CRITICAL,
                 )
             )
@@ -95,11 +101,7 @@ class Cluster:
             ) from error
         return client
 
-    def _room(self, client: Client) -> int:
-        threads: Any = client.nthreads()
-        return max(1, sum(threads.values()))
-
-    def _finished(self, client: Client, running: list[Future]) -> list[Future]:
+    def _done(self, client: Client, running: list[Future]) -> list[Future]:
         """Futures that are done: at least one."""
         while True:
             try:
@@ -107,6 +109,18 @@ class Cluster:
                 return list(ended.done)
             except TimeoutError:
                 self._require_workers(client)
+
+    @contextmanager
+    def _connected(self) -> Iterator[None]:
+        try:
+            yield
+        except ConnectionError:
+            raise
+        except (OSError, CancelledError) as error:
+            raise ConnectionError(
+                f"the scheduler at {self.address} went away. What is finished is kept: when it "
+                "answers again, the same command goes on from there."
+            ) from error
 
     def _require_workers(self, client: Client) -> None:
         try:
@@ -118,8 +132,17 @@ class Cluster:
             ) from error
 
 
+def _threads(client: Client) -> int:
+    threads: Any = client.nthreads()
+    return sum(threads.values())
+
+
 def _outcome(future: Future, task: Task) -> Outcome:
     try:
         return future.result()
     except KilledWorker:
         return killed(task)
+    except (OSError, CancelledError):
+        raise
+    except Exception as error:  # of a worker that does not have what the task needs
+        return failed(task, error)

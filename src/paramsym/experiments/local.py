@@ -13,7 +13,7 @@ from typing import final
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
-from paramsym.experiments.backends import RETRIES, Outcome, killed
+from paramsym.experiments.backends import RETRIES, Outcome, failed, killed
 from paramsym.experiments.experiment import Task
 from paramsym.experiments.results import Results
 from paramsym.experiments.working import complete
@@ -49,15 +49,14 @@ class LocalPool:
             while waiting or busy:
                 while waiting and idle:
                     task, worker = waiting.popleft(), idle.pop()
-                    busy[worker.submit(complete, task, results)] = task, worker
+                    future, worker = _submit(worker, task, results)
+                    busy[future] = task, worker
                 done, _ = wait(busy, return_when=FIRST_COMPLETED)
                 for future in done:
                     task, worker = busy.pop(future)
-                    try:
-                        outcome = future.result()
-                    except BrokenProcessPool:
-                        worker.shutdown(kill_workers=True)
-                        worker = _worker()
+                    idle.append(worker)
+                    outcome = _outcome(future, task)
+                    if outcome is None:
                         deaths[task.key] += 1
                         if deaths[task.key] <= RETRIES:
                             say(
@@ -65,15 +64,34 @@ class LocalPool:
                                 f"({deaths[task.key]} of {RETRIES})."
                             )
                             waiting.appendleft(task)
-                            outcome = None
-                        else:
-                            outcome = killed(task)
-                    idle.append(worker)
-                    if outcome is not None:
-                        yield outcome
+                            continue
+                        outcome = killed(task)
+                    yield outcome
         finally:
             for worker in [*idle, *(worker for _, worker in busy.values())]:
                 worker.shutdown(kill_workers=True)
+
+
+def _submit(
+    worker: ProcessPoolExecutor, task: Task, results: Results
+) -> tuple[Future[Outcome], ProcessPoolExecutor]:
+    """Give the task to the worker, or to a new one if it was killed."""
+    try:
+        return worker.submit(complete, task, results), worker
+    except BrokenProcessPool:
+        worker.shutdown(kill_workers=True)
+        worker = _worker()
+        return worker.submit(complete, task, results), worker
+
+
+def _outcome(future: Future[Outcome], task: Task) -> Outcome | None:
+    """`None` if the worker was killed."""
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        return None
+    except Exception as error:  # of a task that cannot be sent
+        return failed(task, error)
 
 
 def _worker() -> ProcessPoolExecutor:

@@ -3,14 +3,13 @@
 import shutil
 import tempfile
 import time
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
-from paramsym.experiments.backends import Outcome
+from paramsym.experiments.backends import Outcome, failed
 from paramsym.experiments.experiment import Arrays, Task
 from paramsym.experiments.results import Results
 from paramsym.experiments.task_files import CorruptResultError, encode
@@ -38,8 +37,7 @@ def complete(task: Task, results: Results) -> Outcome:
             shutil.rmtree(scratch, ignore_errors=True)
             return Outcome(task.key, note=note)
     except Exception as error:
-        failure = "".join(traceback.format_exception_only(error)).strip()
-        return Outcome(task.key, failure=failure, traceback=traceback.format_exc())
+        return failed(task, error)
 
 
 def _is_finished(task: Task, results: Results) -> bool:
