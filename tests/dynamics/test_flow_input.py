@@ -107,6 +107,12 @@ def test_loss(wrong: Callable[[Params], Any], kind: type[Exception], message: st
         flow(wrong)
 
 
+def test_a_loss_that_is_not_a_function() -> None:
+    """Dropout and changing batches have no flow; seen before the first step."""
+    with pytest.raises(ValueError, match=r"function of `params` alone.*dropout"):
+        flow(lambda p: nn.functional.dropout(p["y"].repeat(9) ** 2).sum())
+
+
 def test_data_in_float32() -> None:
     """Parameters become float64, and data must too: the message says so."""
     model, x = nn.Linear(2, 1), torch.ones(3, 2)

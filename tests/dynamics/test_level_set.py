@@ -269,6 +269,20 @@ def test_weight_decay_breaks_the_symmetry() -> None:
     assert len(flow(s, conserve=s.symmetry)) == 2
 
 
+def test_a_start_at_a_minimum() -> None:
+    """The gradient is rounding there, and of no use to tell a symmetry by."""
+    U, V = (normal(shape, torch.Generator().manual_seed(1)) for shape in ((2, 3), (3, 2)))
+    ports = (ps.Port.along("V", (3, 2), 0), ps.Port.along("U", (2, 3), 1, dual=True))
+    space = ps.Family("space", ps.GeneralLinear(3), ports)
+    start = {"U": U, "V": V}
+    symmetry = ps.Symmetry.of([space], start)
+    goal = U @ V + 1e-15
+    path = ps.gradient_flow(
+        lambda p: (p["U"] @ p["V"] - goal).square().sum(), start, (0.0, 1.0), conserve=symmetry
+    )
+    assert max(float((path.end[k] - p).abs().max()) for k, p in start.items()) <= 1e-14
+
+
 def test_biases_count() -> None:
     """A law without the bias is wrong, and refused."""
     s = subject("dense relu")

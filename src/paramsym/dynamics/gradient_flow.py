@@ -59,21 +59,22 @@ def gradient_flow(
             starts explicit. It looks at the fastest rate of contraction every 100 steps, and
             changes for good where stability and not accuracy limits the steps (mean step × rate
             above 3.1; the method is stable up to 6.3) and more than 500 of them are left.
-        gradient: ∇L as a function of the parameter dict, float64; autograd otherwise. With it the
-            implicit method takes the Hessian by differences of gradients, not by autograd.
+        gradient: ∇L as a function of the parameter dict, float64; autograd otherwise. With it,
+            and where the loss cannot be differentiated twice, the implicit method takes the
+            Hessian by differences of gradients.
         conserve: Project onto the level set of this symmetry's conserved quantities after every
             step, by moving along the orbit, which leaves the function unchanged. Q is then held to
             rounding at any tolerance, and the order of the method is kept (docs/derivations.md
-            §17). For up to 500 laws.
+            §19). For up to 500 laws.
         stop_at: Stop once ‖∇L‖ is no larger: the flow has converged.
 
     Raises:
         TypeError: If an argument has a wrong type, a parameter is not a real floating-point tensor,
             or the loss or gradient is not computed in float64.
         ValueError: If a value, name or shape does not fit: times that do not increase, a tolerance
-            out of range, a rate that is not positive, a loss that is not a scalar, not finite, or
-            does not depend on `params`; or if `conserve` has no law or too many, is not a symmetry
-            of the loss, or comes with different rates.
+            out of range, a rate that is not positive, a loss that is not a scalar, not finite, not
+            the same when evaluated again, or does not depend on `params`; or if `conserve` has no
+            law or too many, is not a symmetry of the loss, or comes with different rates.
         ArithmeticError: If the flow blows up or the tolerance cannot be met.
     """
     asked = _times(times)
@@ -96,9 +97,8 @@ def gradient_flow(
                 "φ = ε^(−1/2) θ, whose rate is 1 and whose symmetry is the same if each parameter "
                 "has one rate."
             )
-        here = velocity.split(start)
-        level_set = LevelSet.through(conserve, here)
-        level_set.require_invariance(here, velocity.split(velocity(asked[0], start)))
+        level_set = LevelSet.through(conserve, velocity.split(start, on_cpu=True))
+        _require_invariance(level_set, velocity)
     absolute = rtol * (float(np.abs(start).max()) or 1.0) if atol is None else atol
     shared = {"level_set": level_set, "stop_at": stop_at, "rtol": rtol, "atol": absolute}
     path = Path(asked, asked[0], start)
@@ -109,9 +109,22 @@ def gradient_flow(
         stiff = follow(path, velocity, DOP853, watch=watch, **shared)
     if stiff:
         stiff_from = path.t
-        jacobian = velocity.jacobian if gradient is None else None
+        jacobian = velocity.jacobian if velocity.differentiates_twice(path.y) else None
         follow(path, velocity, Radau, jac=jacobian, **shared)
     return _trajectory(path, velocity, stiff_from)
+
+
+def _require_invariance(level_set: LevelSet, velocity: Velocity) -> None:
+    # Beside the start, because at a minimum the gradient is rounding and says nothing.
+    start = velocity.start
+    size = float(np.abs(start).max()) or 1.0
+    point = start + 0.01 * size * np.random.default_rng(0).standard_normal(len(start))
+    slope = velocity(0.0, point)
+    if not np.isfinite(slope).all():
+        point, slope = start, velocity(0.0, start)
+    level_set.require_invariance(
+        velocity.split(point, on_cpu=True), velocity.split(slope, on_cpu=True)
+    )
 
 
 def _trajectory(path: Path, velocity: Velocity, stiff_from: float | None) -> Trajectory:

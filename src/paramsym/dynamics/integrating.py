@@ -145,7 +145,7 @@ def _keep(path: Path, solver: Any, velocity: Velocity, level_set: LevelSet | Non
 
 
 def _projected(y: Vector, velocity: Velocity, level_set: LevelSet) -> Vector:
-    return velocity.join(level_set.project(velocity.split(y)))
+    return velocity.join(level_set.project(velocity.split(y, on_cpu=True)))
 
 
 @final

@@ -3,7 +3,7 @@
 An integrator leaves the level set {Q = Q₀} by its error. Moving the parameters by group elements
 exp(M) with symmetric M brings them back and changes neither the function nor the loss, so that only
 Q moves. It is also the shortest way to first order, because M·θ is normal to the level set
-(docs/derivations.md §17).
+(docs/derivations.md §19).
 """
 
 from collections.abc import Mapping

@@ -16,6 +16,10 @@ HESSIAN_ROWS = 64
 """Rows of a Hessian that are computed at once."""
 
 
+SAME = 1e-9
+"""Relative difference of two evaluations that is no rounding, in whatever order a sum is done."""
+
+
 @final
 class Velocity:
     """θ ↦ −ε∇L(θ), with the parameters of a dict joined in one vector.
@@ -52,15 +56,18 @@ class Velocity:
         self.start = self.join({k: p.detach() for k, p in params.items()})
         self.evaluations = 0
         self._require_loss(all(p.dtype == torch.float64 for p in params.values()))
+        self._require_same(self(0.0, self.start), self(0.0, self.start))
+        self.evaluations = 0
 
     def __call__(self, _: float, y: Vector) -> Vector:
         self.evaluations += 1
         slope = self._slope(self._leaves(y))
         return torch.cat([g.reshape(-1) for g in slope]).cpu().numpy() * -self._rate
 
-    def split(self, y: Vector) -> dict[str, Tensor]:
+    def split(self, y: Vector, *, on_cpu: bool = False) -> dict[str, Tensor]:
         """The parameter dict of a vector, which shares its memory on the CPU."""
-        parts = torch.from_numpy(y).to(self._device).split(self._sizes)
+        flat = torch.from_numpy(y)
+        parts = (flat if on_cpu else flat.to(self._device)).split(self._sizes)
         shaped = zip(self._names, parts, self._shapes, strict=True)
         return {name: part.view(shape) for name, part, shape in shaped}
 
@@ -76,6 +83,16 @@ class Velocity:
     def loss(self, y: Vector) -> float:
         """L(θ)."""
         return float(self._loss(self.split(y)))
+
+    def differentiates_twice(self, y: Vector) -> bool:
+        """Whether `jacobian` can be had: the gradient is autograd's, and has a derivative."""
+        if self._gradient is not None:
+            return False
+        try:
+            self.jacobian(0.0, y)
+        except (RuntimeError, NotImplementedError):
+            return False
+        return True
 
     def jacobian(self, _: float, y: Vector) -> Vector:
         """−ε∇²L, dense, by differentiating twice."""
@@ -179,6 +196,14 @@ class Velocity:
                     f"`gradient` must be computed in float64; got {g.dtype} for {name!r}."
                 )
             self._require_finite(g)
+
+    def _require_same(self, once: Vector, again: Vector) -> None:
+        if np.linalg.norm(again - once) > SAME * np.linalg.norm(once):
+            raise ValueError(
+                "`loss` must be a function of `params` alone; two evaluations of its gradient at "
+                "`params` differ. Call `model.eval()` where it has dropout, and use the same batch "
+                "throughout."
+            )
 
     def _require_finite(self, slope: Tensor) -> None:
         if not bool(torch.isfinite(slope).all()):
