@@ -9,6 +9,7 @@ import typer
 
 from paramsym.cli.demonstrating import demo
 from paramsym.cli.inspecting import inspect
+from paramsym.cli.reporting import report
 from paramsym.cli.reproducing import reproduce
 from paramsym.cli.talking import versions
 from paramsym.cli.verifying import verify
@@ -29,6 +30,7 @@ app.command(no_args_is_help=True, short_help="Find the symmetries of a model's p
 )
 app.command(short_help="Check every claim of the paper by measurement.")(verify)
 app.command(short_help="Compute, draw and judge the figures of the paper.")(reproduce)
+app.command(short_help="Make one page of reproduced figures.")(report)
 app.command(short_help="Train a small network and show its symmetries at work.")(demo)
 
 

@@ -94,27 +94,42 @@ def save_bitmap(figure: Figure, folder: Path, name: str, *, dpi: int = 300) -> N
 
 
 def inline(figure: Figure, name: str, description: str) -> Markup:
-    """The figure as an `<svg>` element for a page.
+    """The figure as an `<svg>` element for a page; see `inline_svg`."""
+    buffer = io.StringIO()
+    with figure_style():
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return inline_svg(buffer.getvalue(), name, description)
+
+
+def inline_svg(text: str, name: str, description: str) -> Markup:
+    """A figure that `save` wrote as SVG, as an `<svg>` element for a page.
 
     Its colours are the page's, light or dark, and its ids start with `name`, so that several
     figures share a page.
 
     Args:
-        figure: The figure.
+        text: The SVG.
         name: A word that no other figure of the page has.
         description: What the figure shows, for readers who do not see it.
+
+    Raises:
+        ValueError: If the text is not such an SVG, or could run code in the page.
     """
-    buffer = io.StringIO()
-    with figure_style():
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    svg = text[text.index("<svg") :]
+    start = text.find("<svg")
+    width = re.search(r'<svg[^>]*? width="([0-9.]+)pt"', text)
+    if start < 0 or width is None:
+        raise ValueError("the text is not a figure in SVG.")
+    if re.search(
+        r"<(script|foreignObject|iframe)|[\s\"'/]on\w+\s*=|javascript:", text, re.IGNORECASE
+    ):
+        raise ValueError("the SVG has scripts in it, which a figure has not.")
+    svg = text[start:]
     for color, variable in _ON_A_PAGE.items():
         svg = svg.replace(color, variable)
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
     svg = re.sub(r'href="#', f'href="#{name}-', svg).replace("url(#", f"url(#{name}-")
-    share = 100 * figure.get_figwidth() / WIDTH
+    share = 100 * float(width[1]) / (72 * WIDTH)
     label = f'role="img" aria-label="{escape(description)}" style="max-width: {share:.0f}%"'
     head = re.sub(r' (width|height|xmlns|version)="[^"]*"', "", svg[: svg.index(">")])
     return Markup(f"{head} {label}{svg[svg.index('>') :]}")
