@@ -1,6 +1,7 @@
 """`paramsym reproduce`."""
 
 import json
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,9 @@ FAILED = 1
 """Exit code where a task failed."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
+
+_PATIENCE = 30.0
+"""Seconds to wait for a cluster."""
 
 _SCALES: "tuple[Scale, ...]" = ("quick", "paper")
 
@@ -166,9 +170,12 @@ def _backend(jobs: int | None, cluster: str | None) -> "Backend":
         return LocalPool(jobs or cpu_count())
     if find_spec("distributed") is None:
         fail("--cluster needs dask.distributed. Write: pip install 'paramsym[cluster]'")
-    from paramsym.experiments.cluster import Cluster
+    from paramsym.experiments.cluster import LOCAL, Cluster
 
-    return Cluster(cluster, jobs or cpu_count())
+    if cluster != LOCAL and not re.fullmatch(r"(\w+://)?.+:\d+", cluster):
+        fail(f'--cluster must be "local" or an address as tcp://host:8786; got {cluster!r}.')
+
+    return Cluster(cluster, jobs or cpu_count(), _PATIENCE)
 
 
 def _run(
