@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 import paramsym
-from benchmarks import acting, counting, data_dependent, discovering
+from benchmarks import acting, counting, curving, data_dependent, discovering, flowing
 from benchmarks.timing import Comparison
 
 SUITES: dict[str, Callable[[], Iterator[Comparison]]] = {
@@ -20,6 +20,8 @@ SUITES: dict[str, Callable[[], Iterator[Comparison]]] = {
     "discovering": discovering.run,
     "data_dependent": data_dependent.run,
     "counting": counting.run,
+    "flowing": flowing.run,
+    "curving": curving.run,
 }
 
 

@@ -45,7 +45,7 @@ def tangent_rank(
         offsets[name] = sum(params[k].numel() for k in offsets)
     k = 0
     for family in families:
-        basis = _symmetric_basis(family.group) if symmetric else family.group.basis()
+        basis = symmetric_basis(family.group) if symmetric else family.group.basis()
         for generator in basis:
             for name, value in tangent([(family, generator)], exact).items():
                 start = offsets[name]
@@ -58,7 +58,7 @@ def tangent_rank(
     return int((values > threshold).sum())
 
 
-def _symmetric_basis(group: Group) -> Tensor:
+def symmetric_basis(group: Group) -> Tensor:
     """An orthonormal basis of the symmetric part of the algebra, `[symmetric_dim, *shape]`."""
     parts = torch.stack([group.symmetric(M) for M in group.basis()]).flatten(1)
     _, _, directions = torch.linalg.svd(parts, full_matrices=False)

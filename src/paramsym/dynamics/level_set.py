@@ -16,7 +16,7 @@ from torch import Tensor
 from paramsym.action import act, tangent
 from paramsym.conserved import conserved
 from paramsym.family import Family
-from paramsym.orbit_dimension import _symmetric_basis
+from paramsym.orbit_dimension import symmetric_basis
 from paramsym.symmetry import Symmetry
 
 Params = Mapping[str, Tensor]
@@ -87,7 +87,7 @@ class LevelSet:
                 f"{entries:.1e}. Choose families with `symmetry.select(...)`, or leave `conserve` "
                 "out and lower `rtol`."
             )
-        bases = tuple(_symmetric_basis(family.group) for family in families)
+        bases = tuple(symmetric_basis(family.group) for family in families)
         found = cls(families, bases, torch.zeros(laws, dtype=torch.float64))
         return cls(families, bases, found.values(params))
 
