@@ -20,6 +20,7 @@ SUITES: dict[str, Callable[[], Iterator[Comparison]]] = {
     "discovering": discovering.run,
     "data_dependent": data_dependent.run,
     "counting": counting.run,
+    "initialising": initialising.run,
     "flowing": flowing.run,
     "curving": curving.run,
 }

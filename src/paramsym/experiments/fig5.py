@@ -81,7 +81,8 @@ def summarize(settings: Settings, results: Sequence[Finished]) -> Summary:
         f"Top: Q of eq. (53) for {len(found['upper'])} networks with m = h = n = {WIDTH} and "
         "variance 1/fan_in, and the normal density with the exact mean and deviation (line). "
         "Bottom: Q of one network whose hidden layer is scaled, V ↦ cV, with U so that the outputs "
-        "at the samples stay; the band is the central 95 % of the draws above."
+        "at the samples stay; the band is the central 95 % of the draws above. Peaks of tanh are "
+        "where σ(cV) is nearly singular."
     )
     return Summary(
         findings=[

@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from paramsym.experiments.experiment import Arrays, Finished, Settings, Task
-from paramsym.laws.potentials import potential
 
 SHAPES = ((1, 1, 1), (1, 2, 1), (2, 1, 1))
 """(m, h, n) of Figure 4, in units of w = 100."""
@@ -73,15 +72,11 @@ def draw(settings: Mapping[str, Any], folder: Path) -> Arrays:
     """
     generator, width, total = source(settings), settings["width"], settings["draws"]
     squares, lower = torch.empty(total, 4).double(), torch.empty(total, len(ACTIVATIONS)).double()
-    potentials = [potential(name) for name in ACTIVATIONS]
     for start in range(0, total, _TOGETHER):
         z = blocks(settings, generator, min(_TOGETHER, total - start))
         done = slice(start, start + len(z))
-        rows = z.view(len(z), 4, -1, 10 * width if width % 10 == 0 else width)
-        squares[done] = torch.linalg.vecdot(rows, rows).sum(-1, dtype=torch.float64)
-        V = z[:, 2] / width**0.5
-        for column, phi in enumerate(potentials):
-            lower[done, column] = phi(V).sum((1, 2), dtype=torch.float64)
+        squares[done] = _squares(z.flatten(0, 1)).view(-1, 4)
+        lower[done] = torch.stack(_potentials(z[:, 2] / width**0.5), dim=1)
     return {
         "fan_in": _traces(squares, width, lambda fan_in, fan_out: 1 / fan_in),
         "glorot": _traces(squares, width, lambda fan_in, fan_out: 2 / (fan_in + fan_out)),
@@ -89,6 +84,24 @@ def draw(settings: Mapping[str, Any], folder: Path) -> Arrays:
         "upper": squares[:, 0] / (2 * width),
         "lower": lower,
     }
+
+
+def _potentials(V: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Σ Φ(V_aj) of each of `ACTIVATIONS`, for matrices `[count, w, w]`, with one exponential.
+
+    They are ½v₊², ½sinh²v and v + eᵛ − 1, as `paramsym.laws.potentials` has them one by one.
+    """
+    growth = torch.expm1(V)
+    sigmoid = (V + growth).sum((1, 2), dtype=torch.float64)
+    twice_sinh = growth + growth / (growth + 1)
+    return _squares(V.clamp(min=0)) / 2, _squares(twice_sinh) / 8, sigmoid
+
+
+def _squares(matrices: Tensor) -> Tensor:
+    """Sum of squares of each matrix: float32 within some rows, float64 over them."""
+    count, width, _ = matrices.shape
+    rows = matrices.view(count, -1, 10 * width if width % 10 == 0 else width)
+    return torch.linalg.vecdot(rows, rows).sum(-1, dtype=torch.float64)
 
 
 def _traces(squares: Tensor, width: int, variance: Any) -> Tensor:

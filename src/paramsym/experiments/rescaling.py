@@ -24,7 +24,8 @@ MODULES: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoi
 DECADES = 0.5
 """Scalings c run from 10^−½ to 10^½: beyond, the outputs' rounding errors grow fast."""
 
-POINTS = 41
+POINTS = 61
+"""Closer together near c = 1, where Q may have peaks: tanh(cV) can be nearly singular there."""
 
 
 def rescale(settings: Mapping[str, Any], folder: Path) -> Arrays:
@@ -51,7 +52,8 @@ def rescale(settings: Mapping[str, Any], folder: Path) -> Arrays:
     model.load_state_dict(params)
     samples = torch.eye(width, dtype=torch.float64)
     fresh = torch.randn(width, width, generator=generator, dtype=torch.float64) / width**0.5
-    scales = torch.logspace(-DECADES, DECADES, POINTS, dtype=torch.float64)
+    x = torch.linspace(-1, 1, POINTS, dtype=torch.float64)
+    scales = 10 ** (DECADES * x * x.abs())
     move = _move(model, name, samples)
     moved = [move(float(c), params) for c in scales]
     return {

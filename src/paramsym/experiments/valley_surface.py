@@ -104,7 +104,7 @@ def interactive(valley: Valley, drawn: Flows) -> str:
 
     up, v, loss = (np.round(x, 4).astype(np.float32) for x in surface(valley, 41, 61))
     grey = [[0, "#eef0f3"], [1, "#c3c9d2"]]
-    sheet = go.Surface(x=up, y=v, z=loss, colorscale=grey, showscale=False, opacity=0.75,
+    sheet = go.Surface(x=up, y=v, z=loss, colorscale=grey, showscale=False, opacity=0.45,
                        hoverinfo="skip", showlegend=False)  # fmt: skip
     traces: list[Any] = [sheet]
     for path in range(len(drawn["U"])):
@@ -125,7 +125,7 @@ def interactive(valley: Valley, drawn: Flows) -> str:
             "yaxis": {"title": "V", **axes},
             "zaxis": {"title": "loss", **axes},
             "aspectratio": {"x": 1.1, "y": 1.1, "z": 0.6},
-            "camera": {"eye": {"x": -1.05, "y": -1.05, "z": 0.95}},
+            "camera": {"eye": {"x": -1.05, "y": -1.05, "z": 1.35}},
         },
         margin={"l": 0, "r": 0, "t": 0, "b": 0},
         height=520,
