@@ -12,7 +12,15 @@ from rich.console import Console
 from rich.table import Table
 
 import paramsym
-from benchmarks import acting, counting, curving, data_dependent, discovering, flowing
+from benchmarks import (
+    acting,
+    counting,
+    curving,
+    data_dependent,
+    discovering,
+    flowing,
+    initialising,
+)
 from benchmarks.timing import Comparison
 
 SUITES: dict[str, Callable[[], Iterator[Comparison]]] = {
