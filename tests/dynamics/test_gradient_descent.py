@@ -313,7 +313,13 @@ def test_an_objective_of_ones_own(rng: torch.Generator) -> None:
         def gradient(self, params: Any, into: Any) -> Callable[[], object]:
             assert params["w"].mT.is_contiguous()
             assert into["w"].stride() == params["w"].stride()
-            return lambda: into["w"].copy_(params["w"])
+
+            def write() -> None:
+                assert not torch.is_grad_enabled()
+                assert not torch.is_inference_mode_enabled()
+                into["w"].copy_(params["w"])
+
+            return write
 
         def settings(self) -> dict[str, str]:
             return {}

@@ -20,7 +20,8 @@ class Calls(tuple[Callable[[], Any], ...]):
     """Functions without arguments, as one that calls them in order.
 
     A step on small networks is little more than its calls, so that gradient descent makes those of
-    the gradient one by one, without a function around them.
+    the gradient one by one, without a function around them, and in torch's inference mode: none
+    may use autograd.
     """
 
     __slots__ = ()
@@ -57,7 +58,7 @@ class Objective(Protocol):
         """A function of no arguments, best `Calls`, that writes ∇L at `params` into `into`.
 
         Both are contiguous, but for `transposed`, and keep their memory: each call reads the values
-        that `params` have then. It is made under `torch.no_grad`.
+        that `params` have then. It is made under `torch.no_grad`, or as `Calls` says.
         """
         ...
 
