@@ -72,9 +72,9 @@ class TwoLayer(Objective):
     def gradient(self, params: Params, into: Params) -> Calls:
         """A function that writes ∇L at `params` into `into`; see `Objective`.
 
-        At (m, n, h) = (5, 10, 50) in float64 on one thread, a step of 3 runs takes 3 to 5 µs a
-        run by activation, one of 15 runs 1.5 to 2.3 µs; radial 6 and 3 µs. The arithmetic alone
-        would take 0.3 µs, so that most of it is the cost of torch's calls
+        At (m, n, h) = (5, 10, 50) in float64 on one thread, a step of 3 runs takes 2.3 to 4 µs a
+        run by activation, and 5 µs if radial; one of 15 runs 1.3 to 2 µs, and 3 µs. The arithmetic
+        alone would take 0.3 µs, so that most of it is the cost of torch's calls
         (`benchmarks/descending.py`).
 
         Raises:
