@@ -17,6 +17,7 @@ from benchmarks import (
     counting,
     curving,
     data_dependent,
+    descending,
     discovering,
     flowing,
     initialising,
@@ -30,6 +31,7 @@ SUITES: dict[str, Callable[[], Iterator[Comparison]]] = {
     "counting": counting.run,
     "initialising": initialising.run,
     "flowing": flowing.run,
+    "descending": descending.run,
     "curving": curving.run,
 }
 

@@ -7,7 +7,13 @@ import pytest
 import torch
 from scipy import stats
 
-from paramsym.experiments.intervals import bootstrap_interval, each_of, mean_interval, within
+from paramsym.experiments.intervals import (
+    bootstrap_interval,
+    each_of,
+    excludes_zero,
+    mean_interval,
+    within,
+)
 
 
 def test_the_interval_is_students() -> None:
@@ -74,3 +80,10 @@ def test_the_level_of_each_is_bonferronis() -> None:
 def test_bad_input_is_refused(call, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_an_interval_on_one_side_of_zero() -> None:
+    assert excludes_zero((0.1, 2))
+    assert excludes_zero((-2, -0.1))
+    assert excludes_zero((-0.1, 0.1)) is False
+    assert excludes_zero((-math.inf, math.inf)) is None

@@ -48,12 +48,12 @@ def test_several_have_their_own(results: Results) -> None:
         [],
         {"loss": one.drawings["loss"], "drift": one.drawings["loss"]},
         {"runs": {"seed": [0]}, "points": {"x": [1.0, 2.0]}},
-        interactive="<div>turn me</div>",
+        interactive='{"data": [], "layout": {}}',
     )
     folder = publish(TINY, SETTINGS, several, FOUND, results)
     assert {path.name for path in folder.iterdir()} == {
         *(f"{name}.{kind}" for name in ("loss", "drift") for kind in ("svg", "pdf", "png")),
-        "runs.parquet", "points.parquet", "interactive.html", "verdict.json",
+        "runs.parquet", "points.parquet", "interactive.json", "verdict.json",
     }  # fmt: skip
     verdict = json.loads((folder / "verdict.json").read_text())
     assert verdict["figures"][1] == {"name": "drift", "caption": "The loss."}

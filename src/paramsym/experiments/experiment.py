@@ -154,7 +154,7 @@ class Summary:
         findings: One for each statement that it tests.
         drawings: Figures by file name, without an ending.
         tables: The data behind them by file name, without an ending.
-        interactive: An HTML fragment that shows the figure so that a reader can turn it.
+        interactive: A plotly figure in JSON, for a reader to turn.
     """
 
     findings: Sequence[Finding]

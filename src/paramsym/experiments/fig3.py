@@ -21,7 +21,7 @@ from paramsym.experiments.experiment import (
     Table,
     Task,
 )
-from paramsym.experiments.intervals import mean_interval
+from paramsym.experiments.intervals import mean_interval, within
 from paramsym.experiments.two_layer_runs import LABELS, Plan, descend
 from paramsym.report.style import BLUE, FAINT, GREEN, INK, RED, WIDTH, figure_style
 
@@ -176,7 +176,7 @@ def small(drifts: Sequence[Drift]) -> Finding:
         "The amount of change in Q is small relative to its magnitude.",
         REFERENCE,
         f"|ΔQ̃| at the end with the largest learning rate, {LRS[0]:g}, mean over seeds: {each}.",
-        interval[1] < 0.01,
+        within(interval, high=0.01),
         "the interval of the largest is below 1 %",
         value,
         interval,
@@ -203,7 +203,7 @@ def grows(drifts: Sequence[Drift]) -> Finding:
         "The error in Q grows with the step size.",
         REFERENCE,
         f"Slope of log|ΔQ̃| against log η after the same training time: {each}.",
-        interval[0] > 0,
+        within(interval, low=0),
         "the interval of the smallest slope is above 0",
         value,
         interval,
@@ -230,7 +230,7 @@ def same_magnitude(exact: Sequence[Drift], single: Sequence[Drift]) -> Finding:
         REFERENCE,
         f"In float64 the error at η = {LRS[0]:g} is 10^{value:.2f} times that at η = {LRS[-1]:g}. "
         f"Linear net at the end, η = {' / '.join(f'{lr:g}' for lr in LRS)}: {each}.",
-        interval[0] < 1,
+        None if (apart := within(interval, low=1)) is None else not apart,
         "the interval of log₁₀ of the ratio reaches below 1",
         value,
         interval,
@@ -254,7 +254,7 @@ def settles(drifts: Sequence[Drift]) -> Finding:
         REFERENCE,
         f"Change of Q̃ after convergence, as a share of the change until then: {100 * value:.1f} % "
         f"over the {len(shares)} of {runs} runs that converge in the first half of their steps.",
-        interval[1] < 0.1,
+        within(interval, high=0.1),
         bound,
         value,
         interval,
@@ -274,7 +274,7 @@ def law(drifts: Sequence[Drift]) -> Finding:
         "eq. (44); docs/derivations.md §7",
         f"Measured change over predicted change, all activations and learning rates: "
         f"{value:.3f}; furthest from 1 by {worst:.3f}.",
-        interval[0] > 0.95 and interval[1] < 1.05,
+        within(interval, 0.95, 1.05),
         "the interval is within 5 % of 1",
         value,
         interval,

@@ -22,7 +22,7 @@ from paramsym.experiments.experiment import (
     Table,
     Task,
 )
-from paramsym.experiments.intervals import mean_interval
+from paramsym.experiments.intervals import excludes_zero, mean_interval
 from paramsym.experiments.two_layer_runs import LABELS, Plan, Run, descend
 from paramsym.report.style import BLUE, FAINT, GREEN, INK, RED, WIDTH, figure_style
 
@@ -158,7 +158,7 @@ def correlated(curves: Curves) -> Finding:
         f"Kendall's τ of steps with Q over {len(STDS)} standard deviations, mean over "
         f"{len(curves.seeds)} seeds; with |Q| it is {size:+.2f} "
         f"[{size_interval[0]:+.2f}, {size_interval[1]:+.2f}]. {unreached(curves)}",
-        interval[0] > 0 or interval[1] < 0,
+        excludes_zero(interval),
         "the interval does not contain 0",
         value,
         interval,
@@ -179,7 +179,7 @@ def correlated_at_one_function(curves: Curves) -> Finding:
         f"Kendall's τ of steps with |Q| over {len(FACTORS)} rescalings U/c, cV at one function, "
         f"mean over {len(curves.seeds)} seeds; with Q it is {value:+.2f} "
         f"[{interval[0]:+.2f}, {interval[1]:+.2f}]. {unreached(curves)}",
-        size_interval[0] > 0 or size_interval[1] < 0,
+        excludes_zero(size_interval),
         "the interval does not contain 0",
         size,
         size_interval,

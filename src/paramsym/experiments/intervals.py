@@ -83,6 +83,13 @@ def within(interval: Interval, low: float = -math.inf, high: float = math.inf) -
     return low <= interval[0] and interval[1] <= high
 
 
+def excludes_zero(interval: Interval) -> bool | None:
+    """Whether an interval lies on one side of 0; `None` if it says nothing."""
+    if interval == (-math.inf, math.inf):
+        return None
+    return interval[0] > 0 or interval[1] < 0
+
+
 def each_of(count: int, level: float = 0.95) -> float:
     """The level at which `count` intervals all hold together at `level` or more (Bonferroni).
 

@@ -42,7 +42,7 @@ def publish(
 
     It appears when it is whole: `figure.svg`, `.pdf` and `.png` (or one name for each of several
     drawings), `data.parquet` (or one for each of several tables), `verdict.json`, and
-    `interactive.html` where there is a drawing to turn.
+    `interactive.json` where there is a drawing to turn.
     """
     folder = results.folder / folder_name(experiment, settings)
     drawings, tables = _named(summary.drawings, "figure"), _named(summary.tables, "data")
@@ -83,7 +83,7 @@ def publish(
             for name, table in tables.items():
                 write_table(table, new / f"{name}.parquet", about)
             if summary.interactive is not None:
-                (new / "interactive.html").write_text(summary.interactive, encoding="utf-8")
+                (new / "interactive.json").write_text(summary.interactive, encoding="utf-8")
             text = json.dumps(verdict, indent=2, ensure_ascii=False, allow_nan=False)
             (new / VERDICT).write_text(text + "\n", encoding="utf-8")
     return folder

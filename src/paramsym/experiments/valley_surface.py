@@ -98,9 +98,8 @@ def _draw_sharpness(axis: Axes, valley: Valley, drawn: Flows, random: Flows) -> 
 
 
 def interactive(valley: Valley, drawn: Flows) -> str:
-    """The surface as an HTML fragment that needs plotly.js in the page."""
+    """The surface as a plotly figure in JSON."""
     import plotly.graph_objects as go
-    import plotly.io
 
     up, v, loss = (np.round(x, 4).astype(np.float32) for x in surface(valley, 41, 61))
     grey = [[0, "#eef0f3"], [1, "#c3c9d2"]]
@@ -133,13 +132,9 @@ def interactive(valley: Valley, drawn: Flows) -> str:
         paper_bgcolor="rgba(0,0,0,0)",
         font={"color": INK, "family": "system-ui, sans-serif", "size": 13},
     )
-    return plotly.io.to_html(
-        figure,
-        include_plotlyjs=False,
-        full_html=False,
-        div_id="fig1-valley",
-        config={"displaylogo": False, "responsive": True},
-    )
+    found = figure.to_json()
+    assert found is not None
+    return found
 
 
 def _line(go: Any, x: Any, y: Any, z: Any, tint: str, width: float, name: str) -> Any:

@@ -13,7 +13,7 @@ from markupsafe import Markup
 import paramsym
 from paramsym.files import write_text
 from paramsym.report.html import render
-from paramsym.report.style import inline_svg
+from paramsym.report.style import INK, inline_svg
 
 SCHEMA = "paramsym.verdict/1"
 VERDICT = "verdict.json"
@@ -123,6 +123,7 @@ def results_page(folder: Path, out: Path, *, force: bool = False) -> Path:
         totals=totals,
         plotly=_plotly() if turns else None,
         mark=Markup(MARK),
+        ink=INK,
         version=paramsym.__version__,
     )
     return write_text(out, text, force=force or _is_ours(out))
