@@ -24,6 +24,7 @@ EQUIVARIANT: dict[str, tuple[type[Group], float]] = {
     "identity": (GeneralLinear, 1),
     "relu": (PositiveScaling, 1),
     "leaky_relu": (PositiveScaling, 1),
+    "leaky_relu(0.1)": (PositiveScaling, 1),
     "abs": (PositiveScaling, 1),
     "relu^2": (PositiveScaling, 2),
     "relu^1.5": (PositiveScaling, 1.5),
@@ -57,7 +58,7 @@ def test_other_activations_are_not(name: str, kind: type[Group], rng: torch.Gene
 
 def test_every_activation_is_tested() -> None:
     assert {*EQUIVARIANT, *NOT_EQUIVARIANT} >= set(ACTIVATIONS)
-    assert len(NOT_EQUIVARIANT) == 7
+    assert len(NOT_EQUIVARIANT) == 8
 
 
 def test_radial_takes_any_profile(rng: torch.Generator) -> None:
@@ -66,13 +67,21 @@ def test_radial_takes_any_profile(rng: torch.Generator) -> None:
     assert torch.allclose(cubed, z * z.square().sum(-1, keepdim=True))
 
 
+def test_slope_and_leaky_square_are_the_formulas() -> None:
+    z = torch.tensor([-3.0, -1.0, 0.0, 2.0], dtype=torch.float64)
+    slope = named_activation("leaky_relu(0.25)")(z)
+    assert torch.equal(slope, torch.tensor([-0.75, -0.25, 0.0, 2.0], dtype=torch.float64))
+    expected = torch.tensor([0.09 - 0.03, 0.01 - 0.01, 0.0, 4.02], dtype=torch.float64)
+    assert torch.allclose(named_activation("leaky_square")(z), expected, rtol=1e-15, atol=1e-17)
+
+
 def test_an_activation_may_be_a_module() -> None:
     sigma = nn.Hardtanh()
     assert named_activation(sigma) is sigma
     assert MLP((2, 3, 1), sigma).activation is sigma
 
 
-@pytest.mark.parametrize("activation", [*ACTIVATIONS, "relu^3"])
+@pytest.mark.parametrize("activation", [*ACTIVATIONS, "relu^3", "leaky_relu(0.2)"])
 @pytest.mark.parametrize("bias", [True, False])
 def test_mlp_is_the_formula(activation: str, bias: bool, rng: torch.Generator) -> None:
     net = MLP((4, 6, 5, 3), activation, bias=bias, dtype=torch.float64, generator=rng)
@@ -137,10 +146,13 @@ def test_widths_are_checked() -> None:
 
 
 def test_unknown_activations_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"must be one of identity.*relu\^α; got 'reul'"):
+    with pytest.raises(ValueError, match=r"identity.*relu\^α, leaky_relu\(slope\); got 'reul'"):
         named_activation("reul")
     with pytest.raises(ValueError, match=r"a number behind 'relu\^'.*got 'relu\^two'"):
         named_activation("relu^two")
+    for slope in ("", "steep", "nan", "inf"):
+        with pytest.raises(ValueError, match=r"a number for the slope, as in 'leaky_relu\(0.1\)'"):
+            named_activation(f"leaky_relu({slope})")
     with pytest.raises(TypeError, match=r"a name or a torch\.nn\.Module; got int"):
         named_activation(3)  # pyright: ignore[reportArgumentType]
 
