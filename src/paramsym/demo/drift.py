@@ -7,7 +7,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from paramsym.data import Digits
+from paramsym.data import Images
 from paramsym.nets import DigitsCNN
 from paramsym.symmetry import Symmetry
 
@@ -61,7 +61,7 @@ def count_steps(rates: Sequence[float], time: float) -> list[int]:
 def drift(
     name: str,
     symmetry: Symmetry,
-    data: Digits,
+    data: Images,
     seeds: Sequence[int],
     rates: Sequence[float],
     time: float,
@@ -122,5 +122,5 @@ def _Q(symmetry: Symmetry, model: nn.Module) -> Tensor:
 
 
 @torch.no_grad()
-def _loss(model: nn.Module, data: Digits) -> float:
+def _loss(model: nn.Module, data: Images) -> float:
     return float(nn.functional.cross_entropy(model(data.train_images), data.train_labels))

@@ -7,7 +7,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from paramsym.data import Digits
+from paramsym.data import Images
 from paramsym.dynamics.drift import gradient_descent_step
 from paramsym.symmetry import Symmetry
 
@@ -56,7 +56,7 @@ def stacked(Q: dict[str, Tensor]) -> Tensor:
 def train(
     model: nn.Module,
     symmetry: Symmetry,
-    data: Digits,
+    data: Images,
     *,
     lr: float,
     epochs: int,
@@ -111,7 +111,7 @@ def train(
 
 
 @torch.no_grad()
-def accuracy(model: nn.Module, data: Digits) -> float:
+def accuracy(model: nn.Module, data: Images) -> float:
     """Share of the test images whose largest logit is the right one."""
     guesses = model(data.test_images).argmax(1)
     return float((guesses == data.test_labels).double().mean())

@@ -1,43 +1,33 @@
 """Real data that needs no download: scikit-learn's handwritten digits."""
 
-from dataclasses import dataclass
-from typing import Any, final
+from typing import Any
 
 import torch
-from torch import Tensor
 
-
-@final
-@dataclass(frozen=True, eq=False)
-class Digits:
-    """Handwritten digits, 8×8 grey images with values in [0, 1].
-
-    Attributes:
-        train_images: `[n, 1, 8, 8]`, floating.
-        train_labels: `[n]`, int64 in 0…9.
-        test_images: `[k, 1, 8, 8]`, floating.
-        test_labels: `[k]`, int64 in 0…9.
-    """
-
-    train_images: Tensor
-    train_labels: Tensor
-    test_images: Tensor
-    test_labels: Tensor
+from paramsym.data.images import Images, require_range, scaled
 
 
 def digits(
-    seed: int = 0, *, test_fraction: float = 0.2, dtype: torch.dtype = torch.float64
-) -> Digits:
-    """The 1,797 images that scikit-learn carries, split at random into training and test.
+    seed: int = 0,
+    *,
+    test_fraction: float = 0.2,
+    dtype: torch.dtype = torch.float64,
+    low: float = 0.0,
+    high: float = 1.0,
+) -> Images:
+    """The 1,797 grey images of 8×8 pixels that scikit-learn carries, split at random.
 
     Args:
         seed: Decides the split; the same seed gives the same split everywhere.
         test_fraction: Share of the images kept for testing, between 0 and 1.
         dtype: Floating dtype of the images.
+        low: Value of a pixel without ink.
+        high: Value of a pixel full of it.
 
     Raises:
         ImportError: If scikit-learn is not installed.
-        ValueError: If `test_fraction` leaves no image on one side, or `dtype` is not floating.
+        ValueError: If `test_fraction` leaves no image on one side, `dtype` is not floating, or
+            `low` is not below `high`.
     """
     try:
         import sklearn.datasets
@@ -48,9 +38,10 @@ def digits(
         ) from error
     if not dtype.is_floating_point:
         raise ValueError(f"`dtype` must be a floating dtype, as torch.float64; got {dtype}.")
+    require_range(low, high)
     raw: Any = sklearn.datasets.load_digits()
     # The images count dark pixels in 4×4 blocks: integers from 0 to 16.
-    images = torch.from_numpy(raw.images).to(dtype).unsqueeze(1) / 16
+    images = scaled(torch.from_numpy(raw.images).unsqueeze(1), 16, dtype, low, high)
     labels = torch.from_numpy(raw.target).long()
     held_out = round(len(images) * test_fraction)
     if not 0 < held_out < len(images):
@@ -60,4 +51,13 @@ def digits(
         )
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
     test, train = order[:held_out], order[held_out:]
-    return Digits(images[train], labels[train], images[test], labels[test])
+    return Images(
+        images[train],
+        labels[train],
+        images[test],
+        labels[test],
+        tuple(str(digit) for digit in range(10)),
+        float(low),
+        float(high),
+        "scikit-learn's handwritten digits",
+    )
