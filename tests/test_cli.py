@@ -269,4 +269,4 @@ def masked(text: str) -> str:
 
 def test_the_commands_are_these() -> None:
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    assert list(commands) == ["inspect", "verify", "reproduce", "demo"]
+    assert list(commands) == ["inspect", "verify", "reproduce", "report", "demo"]

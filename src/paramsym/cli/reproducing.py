@@ -40,11 +40,13 @@ _SCALES: "tuple[Scale, ...]" = ("quick", "paper")
 def reproduce(
     figures: Annotated[
         list[str] | None,
-        typer.Argument(metavar="FIGURE...", help='As "fig3"; or "all".', show_default=False),
+        typer.Argument(metavar="FIGURE", help='As "fig3"; or "all".', show_default=False),
     ] = None,
     scale: Annotated[
         str,
-        typer.Option(help='"quick": minutes on two cores; "paper": the paper\'s settings.'),
+        typer.Option(
+            help='"quick": minutes on two cores; "paper": the paper\'s settings.', metavar="SCALE"
+        ),
     ] = "quick",
     seeds: Annotated[
         int | None,
@@ -87,10 +89,10 @@ def reproduce(
 
     \b
     Examples:
-      paramsym reproduce --list                      the figures
-      paramsym reproduce fig3                        one of them, quickly
-      paramsym reproduce all --scale paper           everything, as in the paper
-      paramsym reproduce fig7 --cluster tcp://host:8786  on many machines
+      paramsym reproduce --list               the figures, and how long they take
+      paramsym reproduce fig3                 one of them, quickly
+      paramsym reproduce all --scale paper    all of them, as in the paper
+      paramsym reproduce all --cluster local  on processes of dask.distributed
 
     Exit code 0: done, whatever the verdicts are. Exit code 1: a task failed. Exit code 2: a wrong
     argument. Exit code 130: interrupted.
