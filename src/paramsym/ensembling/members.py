@@ -1,0 +1,138 @@
+"""Ensembles: many members from one model, evaluated together."""
+
+from collections.abc import Iterator
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from paramsym.data_dependent.runs import Inputs
+from paramsym.ensembling.moves import Moves, call_all, largest_output
+from paramsym.ensembling.voting import vote
+
+ENTRIES = 2**20
+"""Entries of the largest tensor of members that is computed at once, unless `chunk` is given."""
+
+
+@final
+class Ensemble(nn.Module):
+    """Members made from one model by a group action. Make it by `ensemble`.
+
+    The model's parameters are shared by all members, stay its own and trainable; held for each
+    member are its group element and what readers are multiplied by. Members are evaluated together,
+    in slices (see `ensemble`, `chunk`). Gradients flow to the inputs and to the model's parameters.
+
+    Attributes:
+        model: The model.
+        members: How many members.
+        kind: How they were made.
+        scale: ε.
+        condition: cond(g), `[members]`, float64: rounding errors grow with it.
+        references: Which references each member took, `[members, k]`, or `None`.
+        chunk: Most pairs of a member and a sample that are evaluated at once, or `None`.
+    """
+
+    condition: Tensor
+    references: Tensor | None
+
+    def __init__(
+        self,
+        model: nn.Module,
+        moves: Moves,
+        *,
+        kind: str,
+        scale: float,
+        condition: Tensor,
+        references: Tensor | None = None,
+        chunk: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.model, self.moves = model, moves
+        self.members, self.kind, self.scale, self.chunk = moves.members, kind, scale, chunk
+        self.register_buffer("condition", condition)
+        self.register_buffer("references", references)
+        self.training = model.training
+        self._sizes: dict[tuple[Any, ...], tuple[int, bool]] = {}
+
+    def forward(self, *inputs: Any) -> Tensor:
+        """The outputs of every member, `[members, *shape]`: logits `[members, batch, classes]`.
+
+        Raises:
+            TypeError: If the model gives no tensor.
+            ValueError: If the model is in a mode in which its symmetry does not hold.
+        """
+        self.moves.require_mode(self.model)
+        by_member, by_sample = self._steps(inputs)
+        params = dict(self.model.named_parameters())
+        rows = []
+        for start in range(0, self.members, by_member):
+            state = self.moves.state(params, slice(start, start + by_member))
+            parts = [call_all(self.moves, self.model, state, x) for x in _cut(inputs, by_sample)]
+            rows.append(parts[0] if len(parts) == 1 else torch.cat(parts, 1))
+        return rows[0] if len(rows) == 1 else torch.cat(rows)
+
+    def predict(self, *inputs: Any, by: str = "mode") -> Tensor:
+        """The class of every sample, `[batch]`, int64, as the members vote; see `vote`."""
+        with torch.no_grad():
+            return vote(self(*inputs), by)
+
+    def member(self, i: int) -> dict[str, Tensor]:
+        """The parameters of one member, by the model's names; those not moved are the model's own.
+
+        Raises:
+            IndexError: If there is no member i.
+        """
+        if not -self.members <= i < self.members:
+            raise IndexError(f"member {i} of {self.members}")
+        return self.moves.member(dict(self.model.named_parameters()), i)
+
+    def extra_repr(self) -> str:
+        return f"members={self.members}, kind={self.kind!r}, scale={self.scale:g}"
+
+    def _steps(self, inputs: Inputs) -> tuple[int, int]:
+        """How many members, and how many samples, are evaluated at once."""
+        samples = _common_length(inputs)
+        entries, divisible = self._size(inputs, samples)
+        pairs = max(1, ENTRIES // entries) if self.chunk is None else self.chunk
+        if divisible:
+            return min(pairs, self.members), max(1, pairs // self.members)
+        return max(1, pairs // samples), samples
+
+    def _size(self, inputs: Inputs, samples: int) -> tuple[int, bool]:
+        """Entries of the largest tensor a pair; whether samples may be evaluated in slices."""
+        key = (self.model.training, samples, *((x.shape, x.dtype) for x in _tensors(inputs)))
+        if key not in self._sizes:
+            few = min(2, samples)
+            tried = _part(inputs, slice(few)) if samples > 1 else inputs
+            entries, out = largest_output(self.model, tried, self.moves.writer)
+            if not isinstance(out, Tensor):
+                raise TypeError(
+                    f"`model` must give one tensor, of logits; it gives {type(out).__name__}. "
+                    "Wrap it in a module that does."
+                )
+            divisible = not self.model.training and samples > 1 and out.shape[:1] == (few,)
+            self._sizes = {key: (-(-entries // few), divisible)}
+        return self._sizes[key]
+
+
+def _tensors(inputs: Inputs) -> list[Tensor]:
+    return [x for x in inputs if isinstance(x, Tensor)]
+
+
+def _common_length(inputs: Inputs) -> int:
+    """The length of the first axis of all tensors; 1 where they do not share it."""
+    lengths = {x.shape[0] if x.ndim else 0 for x in _tensors(inputs)}
+    return max(1, lengths.pop()) if len(lengths) == 1 else 1
+
+
+def _part(inputs: Inputs, part: slice) -> Inputs:
+    return tuple(x[part] if isinstance(x, Tensor) else x for x in inputs)
+
+
+def _cut(inputs: Inputs, step: int) -> Iterator[Inputs]:
+    length = _common_length(inputs)
+    if length <= step:
+        yield inputs
+        return
+    for start in range(0, length, step):
+        yield _part(inputs, slice(start, start + step))

@@ -1,0 +1,220 @@
+"""π of all members at once, each from reference samples of its own (Appendix I, eq. (112))."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from paramsym.data_dependent import HiddenSpace, Variant
+from paramsym.data_dependent.hidden_space import CHANNEL_AXES
+from paramsym.data_dependent.requirements import require_finite
+from paramsym.data_dependent.runs import Inputs, run
+from paramsym.ensembling.together import together
+
+SLICE = 256
+"""References whose hidden states are computed at once."""
+ENTRIES = 2**20
+"""Entries of hidden states of members that σ is evaluated on at once."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class References:
+    """Reference samples of every member.
+
+    Attributes:
+        pool: The data they are of, a tuple of tensors with samples along the first axis.
+        index: Which of them, `[members, k]`; different ones within a member.
+    """
+
+    pool: Inputs
+    index: Tensor
+
+    def take(self, index: Tensor) -> Inputs:
+        """The samples of these numbers."""
+        return tuple(x[index.to(x.device)] if isinstance(x, Tensor) else x for x in self.pool)
+
+
+def pool_size(pool: object) -> int:
+    """Number of samples.
+
+    Raises:
+        TypeError: If it is no tuple with a tensor.
+        ValueError: If its tensors differ in their first axis, or are not finite.
+    """
+    tensors = [x for x in pool if isinstance(x, Tensor)] if isinstance(pool, tuple) else []
+    if not tensors:
+        raise TypeError(
+            "`references` must be a tuple of the model's arguments, with samples along their first "
+            f"axis; got {type(pool).__name__}. Use `(images,)`."
+        )
+    sizes = {x.shape[0] if x.ndim else 0 for x in tensors}
+    if len(sizes) > 1 or 0 in sizes:
+        shapes = [list(x.shape) for x in tensors]
+        raise ValueError(f"`references` must hold the same samples in every tensor; got {shapes}.")
+    for x in tensors:
+        if x.is_floating_point():
+            require_finite("references", x)
+    return sizes.pop()
+
+
+@torch.no_grad()
+def draw_references(
+    space: HiddenSpace,
+    pool: Inputs,
+    members: int,
+    samples: int | None,
+    generator: torch.Generator,
+    *,
+    at_most: bool,
+) -> References:
+    """k references for each member, drawn without replacement; members may share some.
+
+    Args:
+        space: The hidden space.
+        pool: What to draw from.
+        members: How many members.
+        samples: k; by default as many as give h hidden states, the most that GL(h) can keep.
+        generator: Source of randomness.
+        at_most: Whether more hidden states than h are an error.
+
+    Raises:
+        TypeError: If an argument is of another type.
+        ValueError: If there are too few references, or too many for h.
+    """
+    size, h = pool_size(pool), space.width
+    each = _states_of_one(space, pool, size)
+    if samples is None:
+        samples = max(1, h // each)
+    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
+        raise ValueError(f"`samples` must be a positive integer; got {samples!r}.")
+    if at_most and samples * each > h:
+        states = "" if each == 1 else f" of {each} hidden states each"
+        raise ValueError(
+            f"`samples` must be at most {h // each} here: GL({h}) keeps the outputs at {h} hidden "
+            f"states, not more (Lemma D.6); got {samples} samples{states}. Take fewer, or the kind "
+            "'pinv' or 'minimal', which are then least squares."
+        )
+    if samples > size:
+        raise ValueError(
+            f"`references` must hold at least the {samples} samples that a member takes; it holds "
+            f"{size}. Give more, or a smaller `samples`."
+        )
+    device = generator.device
+    orders = [
+        torch.randperm(size, generator=generator, device=device)[:samples] for _ in range(members)
+    ]
+    return References(pool, torch.stack(orders))
+
+
+@torch.no_grad()
+def reader_matrices(
+    space: HiddenSpace, g: Tensor, references: References, variant: Variant, *, check: bool
+) -> Tensor:
+    """π(g_i, Z_i) of every member and reader, `[members, readers, h, h]`, in float64.
+
+    Z are computed in the model's dtype and once for each reference that is used; σ(Z), σ(gZ) and
+    all that follows in float64, where the model runs in it (in its own dtype otherwise).
+
+    Args:
+        space: The hidden space.
+        g: One element a member, `[members, h, h]`.
+        references: Samples of each.
+        variant: The choice of cocycle.
+        check: Also check values: the locus of Lemma D.6.
+
+    Raises:
+        ValueError: With `check`, if a member's samples are off the locus.
+    """
+    z, shape = _hidden_states(space, references, g)
+    params, inputs = _in_float64(space, references)
+    matrices = []
+    for reader in space.readers:
+
+        def activation(z: Tensor, reader: str = reader) -> Tensor:
+            return _activation(space, params, inputs, z.reshape(len(z), *shape), reader)
+
+        try:
+            pi = variant.reader(g.to(z), z, activation, check=check)
+        except ValueError as error:
+            raise ValueError(
+                f"`references`: some member's samples do not do at reader {reader!r}. {error} "
+                "Fewer `samples` or a smaller `scale` may help too."
+            ) from error
+        eye = torch.eye(space.width, dtype=z.dtype, device=z.device)
+        matrices.append(pi.transpose(eye.expand(len(g), -1, -1)))
+    return torch.stack(matrices, 1)
+
+
+def _states_of_one(space: HiddenSpace, pool: Inputs, size: int) -> int:
+    """The number of hidden states that readers take for one sample: tokens, pixels, or 1."""
+    few = min(2, size)
+    params = dict(space.model.named_parameters())
+    seen = run(space.model, space.writer, space.readers, params, _first(pool, few))
+    if seen.written.shape[0] != few:
+        raise ValueError(
+            f"`references` must have samples along the first axis of what {space.writer!r} gives; "
+            f"{few} samples gave {list(seen.written.shape)}."
+        )
+    return max(read.numel() // space.width // few for read in seen.read.values())
+
+
+def _hidden_states(
+    space: HiddenSpace, references: References, g: Tensor
+) -> tuple[Tensor, tuple[int, ...]]:
+    """Z of every member, `[members, states, h]`, and the shape `[k, …, h]` they have in a run."""
+    used, place = references.index.unique(return_inverse=True)
+    params = dict(space.model.named_parameters())
+    axis = CHANNEL_AXES[type(space.model.get_submodule(space.writer))]
+    parts = [
+        run(space.model, space.writer, space.readers, params, references.take(part)).written
+        for part in used.split(SLICE)
+    ]
+    written = torch.cat(parts).movedim(axis, -1).to(g)
+    z = written[place.to(written.device)]
+    return z.flatten(1, -2), tuple(z.shape[1:])
+
+
+def _in_float64(space: HiddenSpace, references: References) -> tuple[dict[str, Tensor], Inputs]:
+    """Parameters, buffers and k inputs in float64, if the model runs in it."""
+    model, k = space.model, references.index.shape[1]
+    own: dict[str, Tensor] = {**dict(model.named_buffers()), **dict(model.named_parameters())}
+    inputs = _first(references.pool, k)
+    exact = {name: _double(tensor) for name, tensor in own.items()}
+    doubled = tuple(_double(x) for x in inputs)
+    try:
+        run(model, space.writer, space.readers, exact, doubled)
+    except RuntimeError:  # layers that insist on a dtype of their own
+        return own, inputs
+    return exact, doubled
+
+
+def _activation(
+    space: HiddenSpace, params: Mapping[str, Tensor], inputs: Inputs, z: Tensor, reader: str
+) -> Tensor:
+    """σ(Z) `[members, states', h]` for Z `[members, k, …, h]`.
+
+    What a reader takes depends on the writer alone, so that any k inputs do, and what is in front
+    of the writer is not run for each member.
+    """
+    model = space.model
+    axes = [CHANNEL_AXES[type(model.get_submodule(name))] for name in (space.writer, reader)]
+
+    def one(written: Tensor) -> Tensor:
+        read = run(model, space.writer, space.readers, params, inputs, written=written)
+        return read.read[reader].movedim(axes[1], -1).reshape(-1, space.width)
+
+    dtype = next((p.dtype for p in params.values() if p.is_floating_point()), z.dtype)
+    written = z.to(dtype).movedim(-1, axes[0])
+    parts = [together(one, part) for part in written.split(max(1, ENTRIES // written[0].numel()))]
+    return torch.cat(parts).to(z)
+
+
+def _first(pool: Inputs, count: int) -> Inputs:
+    return tuple(x[:count] if isinstance(x, Tensor) else x for x in pool)
+
+
+def _double(x: Any) -> Any:
+    return x.detach().double() if isinstance(x, Tensor) and x.is_floating_point() else x
