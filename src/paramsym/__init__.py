@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from paramsym.dynamics.gradient_flow import gradient_flow
     from paramsym.dynamics.trajectory import Trajectory
     from paramsym.element import AlgebraElement, GroupElement
+    from paramsym.ensembling import Ensemble, ensemble
     from paramsym.family import Exactness, Family
     from paramsym.groups import (
         Affine,
@@ -32,6 +33,7 @@ __all__ = [
     "Barrier",
     "ComplexScaling",
     "Descent",
+    "Ensemble",
     "Exactness",
     "Family",
     "Frame",
@@ -48,6 +50,7 @@ __all__ = [
     "Translation",
     "Verification",
     "discover",
+    "ensemble",
     "equivariance",
     "gradient_descent",
     "gradient_flow",
@@ -64,6 +67,7 @@ _HOMES = {
     "dynamics.gradient_flow": ("gradient_flow",),
     "dynamics.trajectory": ("Trajectory",),
     "element": ("AlgebraElement", "GroupElement"),
+    "ensembling": ("Ensemble", "ensemble"),
     "family": ("Exactness", "Family"),
     "groups": (
         "Affine", "ComplexScaling", "GeneralLinear", "Orthogonal", "PositiveScaling", "Translation",
