@@ -13,7 +13,7 @@ from paramsym.experiments.experiment import Finished, Settings, Summary, Task
 from paramsym.experiments.results import Results, open_results
 from paramsym.experiments.runner import ExperimentFailedError, Progress, run, run_all
 from tests.experiments.inline import Inline
-from tests.experiments.tiny import experiment, noise, noises, raises
+from tests.experiments.tiny import counts_slowly, experiment, noise, noises, raises
 
 SETTINGS = Settings("quick", 3)
 TINY = experiment("tiny")
@@ -93,15 +93,19 @@ def test_damaged_files_are_computed_again_and_said(tmp_path: Path) -> None:
 
 
 def test_fresh_forgets(tmp_path: Path) -> None:
-    run(TINY, SETTINGS, tmp_path, backend=Inline())
-    task = noises(SETTINGS)[0]
-    scratch = open_results(tmp_path).scratch(task)
+    """Results, and checkpoints of tasks under way."""
+    settings = {"log": str(tmp_path / "log"), "to": 5, "pause": 0.0, "name": "a"}
+    counting = Task("count", counts_slowly, settings)
+    figure = experiment("tiny", [counting, *noises(SETTINGS)])
+    scratch = open_results(tmp_path / "out").scratch(counting)
     scratch.mkdir()
-    (scratch / "checkpoint").touch()
-    backend = Inline()
-    run(TINY, SETTINGS, tmp_path, backend=backend, fresh=True)
-    assert len(backend.ran) == 3
-    assert not scratch.exists()
+    (scratch / "step").write_text("3")
+    for _ in range(2):
+        backend = Inline()
+        run(figure, SETTINGS, tmp_path / "out", backend=backend, fresh=True)
+        assert len(backend.ran) == 4
+    steps = [int(line.split()[1]) for line in (tmp_path / "log").read_text().splitlines()]
+    assert steps == [1, 2, 3, 4, 5] * 2
 
 
 def test_workers_elsewhere_give_the_same(tmp_path: Path) -> None:

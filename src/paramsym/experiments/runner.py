@@ -161,10 +161,7 @@ def _missing(
         try:
             kept = results.read(task) is not None
         except CorruptResultError as error:
-            file = results.task_file(task)
-            say(f"{file} is damaged: {error}. It is computed again.")
-            with results.lock(task.key):
-                file.unlink(missing_ok=True)
+            say(f"{results.task_file(task)} is damaged: {error}. It is computed again.")
             kept = False
         if not kept:
             missing.append(task)
