@@ -74,12 +74,14 @@ def ensemble(
         elements: `"exp"` for exp(εT), or `"linear"` for I + εT, as the paper prints it.
         generator: Source of all randomness.
         check: Refuse values that do not do: g singular in float64, hidden states off the locus.
-        chunk: Most pairs of a member and a sample that are evaluated at once. It bounds the memory,
-            beyond the model's own on a batch of chunk/K samples, to `chunk` times what one
-            sample takes behind the writer, K moved readers, and the outputs; where a gradient is
-            recorded all is kept. By default as many as give 2²⁰ entries in the largest tensor that
-            a module makes behind the writer. Samples are cut along the first axis in evaluation
-            mode only, in which models treat them one by one.
+        chunk: Most pairs of a member and a sample that are evaluated at once. It bounds the memory
+            to `chunk` times what one sample takes behind the writer, what the model itself takes
+            in front of it for max(1, chunk/K) samples, K moved readers, and the outputs; on a
+            symmetry, to `chunk` times what one sample takes and min(K, chunk) moved models. Where
+            gradients are recorded, all is kept. By default all members at once, and as many
+            samples as give 2¹⁸ entries in the largest tensor that a module makes behind the writer
+            (for one sample at most 2²⁴; members are cut otherwise). Samples are cut along the
+            first axis, in evaluation mode only, in which models treat them one by one.
 
     Raises:
         TypeError: If an argument is of the wrong type.

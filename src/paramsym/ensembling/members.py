@@ -10,8 +10,10 @@ from paramsym.data_dependent.runs import Inputs
 from paramsym.ensembling.moves import Moves, call_all, largest_output
 from paramsym.ensembling.voting import vote
 
-ENTRIES = 2**20
-"""Entries of the largest tensor of members that is computed at once, unless `chunk` is given."""
+CACHED = 2**18
+"""Entries of the largest tensor that is computed at once, unless `chunk` is given."""
+LARGEST = 2**24
+"""The same for one sample: more members than that are evaluated in slices."""
 
 
 @final
@@ -93,10 +95,13 @@ class Ensemble(nn.Module):
         """How many members, and how many samples, are evaluated at once."""
         samples = _common_length(inputs)
         entries, divisible = self._size(inputs, samples)
-        pairs = max(1, ENTRIES // entries) if self.chunk is None else self.chunk
-        if divisible:
-            return min(pairs, self.members), max(1, pairs // self.members)
-        return max(1, pairs // samples), samples
+        pairs = max(1, LARGEST // entries) if self.chunk is None else self.chunk
+        if not divisible:
+            return max(1, pairs // samples), samples
+        by_member = min(pairs, self.members)
+        if self.chunk is None:
+            pairs = max(by_member, CACHED // entries)
+        return by_member, pairs // by_member
 
     def _size(self, inputs: Inputs, samples: int) -> tuple[int, bool]:
         """Entries of the largest tensor a pair; whether samples may be evaluated in slices."""

@@ -1,6 +1,5 @@
 """π of all members at once, each from reference samples of its own (Appendix I, eq. (112))."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -13,8 +12,8 @@ from paramsym.data_dependent.requirements import require_finite
 from paramsym.data_dependent.runs import Inputs, run
 from paramsym.ensembling.together import together
 
-SLICE = 256
-"""References whose hidden states are computed at once."""
+SLICE = 32
+"""References whose hidden states are computed at once: few, so that images stay in the cache."""
 ENTRIES = 2**20
 """Entries of hidden states of members that σ is evaluated on at once."""
 
@@ -129,18 +128,20 @@ def reader_matrices(
         ValueError: With `check`, if a member's samples are off the locus.
     """
     z, shape = _hidden_states(space, references, g)
-    params, inputs = _in_float64(space, references)
+    stacked = torch.cat([z, z @ g.to(z).mT])
+    values = _values(space, references, stacked.reshape(-1, *shape))
     matrices = []
-    for reader in space.readers:
+    for name, value in values.items():
+        before, after = value.chunk(2)
 
-        def activation(z: Tensor, reader: str = reader) -> Tensor:
-            return _activation(space, params, inputs, z.reshape(len(z), *shape), reader)
+        def activation(samples: Tensor, before: Tensor = before, after: Tensor = after) -> Tensor:
+            return before if samples is z else after
 
         try:
             pi = variant.reader(g.to(z), z, activation, check=check)
         except ValueError as error:
             raise ValueError(
-                f"`references`: some member's samples do not do at reader {reader!r}. {error} "
+                f"`references`: some member's samples do not do at reader {name!r}. {error} "
                 "Fewer `samples` or a smaller `scale` may help too."
             ) from error
         eye = torch.eye(space.width, dtype=z.dtype, device=z.device)
@@ -167,49 +168,54 @@ def _hidden_states(
     """Z of every member, `[members, states, h]`, and the shape `[k, …, h]` they have in a run."""
     used, place = references.index.unique(return_inverse=True)
     params = dict(space.model.named_parameters())
-    axis = CHANNEL_AXES[type(space.model.get_submodule(space.writer))]
     parts = [
         run(space.model, space.writer, space.readers, params, references.take(part)).written
         for part in used.split(SLICE)
     ]
-    written = torch.cat(parts).movedim(axis, -1).to(g)
+    written = torch.cat(parts).movedim(_axis(space, space.writer), -1).to(g)
     z = written[place.to(written.device)]
     return z.flatten(1, -2), tuple(z.shape[1:])
 
 
-def _in_float64(space: HiddenSpace, references: References) -> tuple[dict[str, Tensor], Inputs]:
-    """Parameters, buffers and k inputs in float64, if the model runs in it."""
-    model, k = space.model, references.index.shape[1]
+def _values(space: HiddenSpace, references: References, z: Tensor) -> dict[str, Tensor]:
+    """σ(Z) of every reader, `[rows, states, h]`, for Z `[rows, k, …, h]`.
+
+    What a reader takes depends on the writer alone, so that any k inputs do, and what is in front
+    of the writer is not run for each row.
+    """
+    model, k = space.model, z.shape[1]
+    axes = {name: _axis(space, name) for name in (space.writer, *space.readers)}
+    params, inputs = _in_float64(space, _first(references.pool, k))
+
+    def one(written: Tensor) -> Tensor:
+        read = run(model, space.writer, space.readers, params, inputs, written=written).read
+        rows = [read[n].movedim(axes[n], -1).reshape(-1, space.width) for n in space.readers]
+        counts[:] = [len(row) for row in rows]
+        return torch.cat(rows)
+
+    counts: list[int] = []
+    dtype = next((p.dtype for p in params.values() if p.is_floating_point()), z.dtype)
+    written = z.to(dtype).movedim(-1, axes[space.writer])
+    parts = written.split(max(1, ENTRIES // written[0].numel()))
+    values = torch.cat([together(one, part) for part in parts]).to(z)
+    return dict(zip(space.readers, values.split(counts, 1), strict=True))
+
+
+def _in_float64(space: HiddenSpace, inputs: Inputs) -> tuple[dict[str, Tensor], Inputs]:
+    """Parameters, buffers and inputs in float64, if the model runs in it."""
+    model = space.model
     own: dict[str, Tensor] = {**dict(model.named_buffers()), **dict(model.named_parameters())}
-    inputs = _first(references.pool, k)
     exact = {name: _double(tensor) for name, tensor in own.items()}
     doubled = tuple(_double(x) for x in inputs)
     try:
-        run(model, space.writer, space.readers, exact, doubled)
+        run(model, space.writer, space.readers, exact, _first(doubled, 1))
     except RuntimeError:  # layers that insist on a dtype of their own
         return own, inputs
     return exact, doubled
 
 
-def _activation(
-    space: HiddenSpace, params: Mapping[str, Tensor], inputs: Inputs, z: Tensor, reader: str
-) -> Tensor:
-    """σ(Z) `[members, states', h]` for Z `[members, k, …, h]`.
-
-    What a reader takes depends on the writer alone, so that any k inputs do, and what is in front
-    of the writer is not run for each member.
-    """
-    model = space.model
-    axes = [CHANNEL_AXES[type(model.get_submodule(name))] for name in (space.writer, reader)]
-
-    def one(written: Tensor) -> Tensor:
-        read = run(model, space.writer, space.readers, params, inputs, written=written)
-        return read.read[reader].movedim(axes[1], -1).reshape(-1, space.width)
-
-    dtype = next((p.dtype for p in params.values() if p.is_floating_point()), z.dtype)
-    written = z.to(dtype).movedim(-1, axes[0])
-    parts = [together(one, part) for part in written.split(max(1, ENTRIES // written[0].numel()))]
-    return torch.cat(parts).to(z)
+def _axis(space: HiddenSpace, name: str) -> int:
+    return CHANNEL_AXES[type(space.model.get_submodule(name))]
 
 
 def _first(pool: Inputs, count: int) -> Inputs:
