@@ -48,7 +48,7 @@ def test_on_a_line_the_attack_is_the_best_there_is(
     attack: Attack, loss: str, rng: torch.Generator
 ) -> None:
     """|w·x + b| can be lowered by ε‖w‖₁ and no more, where the range does not bind."""
-    model, eps = Line(12, rng), 0.05
+    model, eps = Line(12, rng), 0.01
     x = 0.4 + 0.2 * torch.rand(200, 1, 3, 4, generator=rng, dtype=torch.float64)
     with torch.no_grad():
         model.bias.copy_(-model.score(x).median() + model.bias)
