@@ -155,7 +155,7 @@ def test_nothing_is_left_behind(attack: Attack) -> None:
     model.eval()
     for mode in (torch.no_grad, torch.inference_mode):
         with mode():
-            again = attack(model, data.test_images[:10].clone(), y, 0.1, low=0, high=1)
+            again = attack(model, data.test_images[:10].clone(), y.clone(), 0.1, low=0, high=1)
         assert torch.equal(again, attacked)
 
 

@@ -32,7 +32,8 @@ def train_classifier(
     epoch may be smaller.
 
     Args:
-        model: From images `[batch, c, H, W]` to logits; in training mode afterwards as before.
+        model: From images `[batch, c, H, W]` to logits. Its mode, training or evaluation, is used
+            as it is.
         data: The training images are used, in the dtype of the model.
         generator: Decides the order of the images; on the CPU.
         epochs: Passes over the images, those of the checkpoint included.

@@ -40,7 +40,8 @@ def gradient(predict: Predict, images: Tensor, labels: Tensor, loss: Loss) -> Te
             gradient is not finite.
     """
     with torch.inference_mode(False), torch.enable_grad():
-        x = images.detach().clone().requires_grad_()
+        # Copies, since autograd refuses what comes from an inference mode.
+        x, labels = images.detach().clone().requires_grad_(), labels.clone()
         logits = predict(x)
         require_logits(logits, labels)
         found = None

@@ -88,7 +88,7 @@ def strongest(
         ValueError: As `fgsm`; also if an attack is unknown or needs more classes than there are.
     """
     try:
-        import pyautoattack
+        import pyautoattack  # noqa: F401
     except ImportError as error:
         raise ImportError(
             "the standard suite of attacks is that of pyautoattack, which is not installed. "
@@ -103,47 +103,81 @@ def strongest(
     if images.ndim != 4 or len(images) == 0:
         raise ValueError(f"`images` must be [n, c, H, W]; got shape {list(images.shape)}.")
     require_evaluation_mode(predict)
-    # They may come from an inference mode, which autograd would refuse.
-    images = images.detach().clone()
-    width = high - low
+    # Copies, since autograd refuses what comes from an inference mode.
+    with torch.inference_mode(False):
+        images, labels = images.detach().clone(), labels.clone()
+        right = classified_rightly(predict, images, labels, batch=batch)
+        with torch.no_grad():
+            classes = predict(images[:1]).shape[1]
+        width = high - low
+        start = ((images - low) / width).float().clamp(0, 1)
+        unit, said = _run(
+            _in_unit_range(predict, images.dtype, low, width),
+            start,
+            labels,
+            eps=eps / width,
+            attacks=_chosen(attacks, classes),
+            targets=min(TARGETS, classes - 1),
+            queries=queries,
+            seed=seed,
+            batch=batch,
+        )
+        moved = (unit - start).to(images.dtype) * width
+        attacked = (images + moved.clamp(-eps, eps)).clamp(low, high)
+        robust = right & classified_rightly(predict, attacked, labels, batch=batch)
+    return Strongest(attacked, robust, said)
 
-    def in_unit_range(unit: Tensor) -> Tensor:
-        def own(u: Tensor) -> Tensor:
-            logits = predict((u * width + low).to(images.dtype))
-            # Which labels the suite has in its hands is not known here; they are checked below.
-            require_logits(logits, labels.new_zeros(len(u)))
-            return logits.float()
 
+def _in_unit_range(predict: Predict, dtype: torch.dtype, low: float, width: float) -> Predict:
+    """The same classifier of images in [0, 1], in float32."""
+
+    def own(unit: Tensor) -> Tensor:
+        logits = predict((unit * width + low).to(dtype))
+        # Which labels the suite has in its hands is not known here.
+        require_logits(logits, torch.zeros(len(unit), dtype=torch.int64, device=unit.device))
+        return logits.float()
+
+    def logits(unit: Tensor) -> Tensor:
         if unit.requires_grad and torch.is_grad_enabled():
             return InputsOnly.apply(unit, own)  # pyright: ignore[reportReturnType]
         with torch.no_grad():
             # A copy, since one of the attacks writes into it.
             return own(unit).clone()
 
-    start = ((images - low) / width).float().clamp(0, 1)
-    right = classified_rightly(predict, images, labels, batch=batch)
-    with torch.no_grad():
-        classes = predict(images[:1]).shape[1]
-    chosen = _chosen(attacks, classes)
-    with torch.random.fork_rng(devices=_devices(images)), _listening() as said, _tracing_kept():
-        suite: Any = pyautoattack.AutoAttack(
-            in_unit_range,  # pyright: ignore[reportArgumentType]
-            attacks=chosen,  # pyright: ignore[reportArgumentType]
-            eps=eps / width,
+    return logits
+
+
+def _run(
+    predict: Predict,
+    start: Tensor,
+    labels: Tensor,
+    *,
+    eps: float,
+    attacks: list[str],
+    targets: int,
+    queries: int,
+    seed: int,
+    batch: int,
+) -> tuple[Tensor, tuple[str, ...]]:
+    """The suite's own evaluation: its images, and its warnings."""
+    from pyautoattack import AutoAttack
+
+    devices = [] if start.device.type == "cpu" else [start.device]
+    with torch.random.fork_rng(devices=devices), _listening() as said, _tracing_kept():
+        suite: Any = AutoAttack(
+            predict,  # pyright: ignore[reportArgumentType]
+            attacks=attacks,  # pyright: ignore[reportArgumentType]
+            eps=eps,
             norm="Linf",
             seed=seed,
-            device=images.device,
+            device=start.device,
             version="custom",
         )
         suite.apgd.n_restarts = suite.fab.n_restarts = 1
-        suite.fab.n_target_classes = min(TARGETS, classes - 1)
-        suite.apgd_targeted.n_target_classes = min(TARGETS, classes - 1)
+        suite.fab.n_target_classes = suite.apgd_targeted.n_target_classes = targets
         suite.square.n_queries = queries
-        unit, _ = suite.run_standard_evaluation(start, labels, batch_size=batch)
-    moved = (unit - start).to(images.dtype) * width
-    attacked = (images + moved.clamp(-eps, eps)).clamp(low, high)
-    robust = right & classified_rightly(predict, attacked, labels, batch=batch)
-    return Strongest(attacked, robust, tuple(dict.fromkeys(said)))
+        found, _ = suite.run_standard_evaluation(start, labels, batch_size=batch)
+    return found, tuple(dict.fromkeys(said))
 
 
 def _chosen(attacks: Sequence[str] | None, classes: int) -> list[str]:
@@ -159,10 +193,6 @@ def _chosen(attacks: Sequence[str] | None, classes: int) -> list[str]:
     if not attacks:
         raise ValueError("`attacks` must name at least one attack; got none.")
     return list(attacks)
-
-
-def _devices(images: Tensor) -> list[torch.device]:
-    return [] if images.device.type == "cpu" else [images.device]
 
 
 @contextmanager
