@@ -53,6 +53,21 @@ def reproduce(
         typer.Option(help="Independent repetitions; each figure has its default.", metavar="K"),
     ] = None,
     seed: Annotated[int, typer.Option(help="The first seed.", metavar="N")] = 0,
+    data: Annotated[
+        str,
+        typer.Option(
+            help='Images of Figures 2, 10 and 11: "digits", or the folder of CIFAR-10 in its '
+            "binary layout.",
+            metavar="DATA",
+        ),
+    ] = "digits",
+    published: Annotated[
+        bool,
+        typer.Option(
+            "--published",
+            help="Figures 2, 10 and 11 with the settings of the public code, faults included.",
+        ),
+    ] = False,
     out: Annotated[Path, typer.Option(help="Folder of all results.", metavar="DIR")] = Path(
         "paramsym-results"
     ),
@@ -108,7 +123,10 @@ def reproduce(
     _require(seeds is None or seeds > 0, f"--seeds must be at least 1; got {seeds}.")
     _require(seed >= 0, f"--seed must not be negative; got {seed}.")
     _require(jobs is None or jobs > 0, f"--jobs must be at least 1; got {jobs}.")
-    plans = [(experiment, _settings(experiment, scale, seeds, seed)) for experiment in chosen]
+    plans = [
+        (experiment, _settings(experiment, scale, seeds, seed, data, published))
+        for experiment in chosen
+    ]
     with _interruptible(out), user_errors(OSError, ValueError, debug=debug):
         report = _run(plans, out, _backend(jobs, cluster), fresh=fresh)
     verdicts = {
@@ -154,10 +172,18 @@ def _require(holds: bool, otherwise: str) -> None:
         fail(otherwise)
 
 
-def _settings(experiment: "Experiment", scale: "Scale", seeds: int | None, seed: int) -> "Settings":
+def _settings(
+    experiment: "Experiment",
+    scale: "Scale",
+    seeds: int | None,
+    seed: int,
+    data: str = "digits",
+    published: bool = False,
+) -> "Settings":
     from paramsym.experiments.experiment import Settings
 
-    return Settings(scale, experiment.seeds[scale] if seeds is None else seeds, seed)
+    seeds = experiment.seeds[scale] if seeds is None else seeds
+    return Settings(scale, seeds, seed, data, published)
 
 
 def _backend(jobs: int | None, cluster: str | None) -> "Backend":

@@ -34,11 +34,16 @@ class Settings:
         scale: `"paper"` for the paper's own settings, `"quick"` for minutes on two cores.
         seeds: Number of independent repetitions.
         seed: The first seed; repetitions have `seed`, `seed + 1`, ….
+        data: Of experiments with images: `"digits"`, or the folder of CIFAR-10.
+        published: Of experiments with images: the settings of the paper's public code, with what
+            docs/corrections.md objects to, in place of the correct ones.
     """
 
     scale: Scale
     seeds: int
     seed: int = 0
+    data: str = "digits"
+    published: bool = False
 
     @property
     def repetitions(self) -> range:
@@ -176,6 +181,7 @@ class Experiment:
         summarize: From all of their results to figures and findings.
         seeds: Repetitions by default, at each scale.
         setup: What is the same for all tasks and worth telling, as `{"loss": "‖Y − Uσ(V)‖²"}`.
+        images: Whether it is about images, so that `Settings.data` and `published` matter.
     """
 
     name: str
@@ -185,3 +191,4 @@ class Experiment:
     summarize: Callable[[Settings, Sequence[Finished]], Summary]
     seeds: Mapping[Scale, int] = field(default_factory=lambda: {"quick": 5, "paper": 5})
     setup: Mapping[str, Any] = field(default_factory=dict)
+    images: bool = False

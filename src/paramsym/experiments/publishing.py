@@ -22,12 +22,15 @@ T = TypeVar("T")
 
 
 def folder_name(experiment: Experiment, settings: Settings) -> str:
-    """As `fig3-quick`, with what differs from the experiment's defaults: `fig3-quick-seeds20`."""
+    """As `fig3-quick`, with what differs from the defaults: `fig10-quick-seeds20-cifar10`."""
     name = f"{experiment.name}-{settings.scale}"
     if settings.seeds != experiment.seeds[settings.scale]:
         name += f"-seeds{settings.seeds}"
     if settings.seed:
         name += f"-seed{settings.seed}"
+    if experiment.images:
+        name += "" if settings.data == "digits" else f"-{Path(settings.data).absolute().name}"
+        name += "-published" if settings.published else ""
     return name
 
 
@@ -54,6 +57,7 @@ def publish(
         "scale": settings.scale,
         "seed": settings.seed,
         "seeds": settings.seeds,
+        **({"data": settings.data, "published": settings.published} if experiment.images else {}),
         "settings": dict(experiment.setup),
         "findings": [_finding(finding) for finding in summary.findings],
         "figures": [

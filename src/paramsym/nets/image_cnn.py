@@ -65,8 +65,12 @@ class ImageCNN(nn.Module):
         self.activation = named_activation(activation)
         self.head = linear(hidden, classes, **given)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def features(self, x: Tensor) -> Tensor:
+        """What `hidden` is given, `[batch, features]`."""
         # LeakyReLU is increasing, also in rounded arithmetic, so that it commutes with a maximum;
         # behind the pooling it has a quarter of the entries.
         z = nn.functional.leaky_relu(nn.functional.max_pool2d(self.conv(x), 2), 0.01)
-        return self.head(self.activation(self.hidden(z.flatten(1))))
+        return z.flatten(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.activation(self.hidden(self.features(x))))

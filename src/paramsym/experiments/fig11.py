@@ -1,0 +1,483 @@
+"""Figure 11: attacks on the single model and on ensembles made by group actions."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+import paramsym as ps
+from paramsym.data_dependent import hidden_space
+from paramsym.ensembling import Ensemble, vote
+from paramsym.experiments.curves import row_table
+from paramsym.experiments.experiment import (
+    Arrays,
+    Drawing,
+    Experiment,
+    Finding,
+    Finished,
+    Scale,
+    Settings,
+    Summary,
+    Table,
+    Task,
+)
+from paramsym.experiments.image_models import Trained, Training, trained
+from paramsym.experiments.intervals import each_of, within
+from paramsym.nets import ImageCNN
+from paramsym.report.style import BLUE, CYAN, FAINT, GREEN, PURPLE, RED, WIDTH, YELLOW, figure_style
+from paramsym.robustness import fgsm, mean_probability, paired_difference, pgd, under_attack
+
+SINGLE = "single model"
+GROUP = "group action, ε = 10"
+"""The paper's ensemble."""
+
+VICTIMS: Mapping[str, tuple[str, float, int]] = {
+    GROUP: ("pinv", 10.0, 1),
+    "group action, ε = 1": ("pinv", 1.0, 1),
+    "QR, h/2, ε = 1": ("qr", 1.0, 2),
+    "minimal, h/2, ε = 1": ("minimal", 1.0, 2),
+    "interpolated, ε = 1": ("interpolated", 1.0, 1),
+}
+"""Ensembles: the kind that `ps.ensemble` knows, ε, and how many times fewer than h references."""
+
+FGSM = (0.0, 0.003, 0.006, 0.009, 0.012)
+"""ε of the attack, of a range of width 1."""
+PGD_STEPS = (0, 1, 2, 3)
+PGD_WITHIN, PGD_STEP = 0.3, 0.01
+"""Iterations; ε and length of a step."""
+
+DIGITS = 10
+"""Digits of 64 pixels stand larger changes than images of 3,072: lengths are this much larger."""
+
+
+def attacks(factor: float) -> dict[str, tuple[float, ...]]:
+    """Strengths of every attack: ε, or a number of iterations.
+
+    `strong` is 20 iterations of PGD from a random start, with steps of a tenth of ε.
+    """
+    lengths = tuple(round(factor * eps, 6) for eps in FGSM)
+    return {"fgsm": lengths, "pgd": PGD_STEPS, "strong": lengths[1:]}
+
+
+MEMBERS: Mapping[Scale, int] = {"paper": 200, "quick": 40}
+IMAGES: Mapping[Scale, int] = {"paper": 500, "quick": 200}
+HIDDEN = 16
+ACTIVATION = "leaky_relu(0.1)"
+
+NEGLIGIBLE = 0.02
+"""Effects on accuracy of less than this are negligible."""
+
+REFERENCE = "Appendix I, Figure 11"
+
+
+def tasks(settings: Settings) -> list[Task]:
+    """One task a seed: train once, and attack everything."""
+    members = MEMBERS[settings.scale]
+    images = IMAGES[settings.scale]
+    factor = DIGITS if settings.data == "digits" else 1
+    return [
+        Task(
+            f"attacks, seed {seed}",
+            attack_all,
+            {
+                "training": Training.of(
+                    settings, seed, hidden=HIDDEN, activation=ACTIVATION
+                ).as_settings(),
+                "victims": {name: list(made) for name, made in VICTIMS.items()},
+                "attacks": {name: list(values) for name, values in attacks(factor).items()},
+                "step": factor * PGD_STEP,
+                "members": members,
+                "images": images,
+                "published": settings.published,
+            },
+            cost=(0.1 if settings.data == "digits" else 0.8) * images * (1 + members / 100),
+        )
+        for seed in settings.repetitions
+    ]
+
+
+def attack_all(settings: Mapping[str, Any], scratch: Path) -> Arrays:
+    """Train a network, and attack it and its ensembles, in float64.
+
+    Transfer: the examples are made on the single model and put to all. Adaptive: they are made on
+    the ensemble itself, through the mean probability of its members, and put to its vote.
+
+    Returns:
+        For each attack `<attack>_transfer` `[1 + victims, strengths, n]`, which images the single
+        model and each ensemble get right, and `<attack>_adaptive` `[victims, strengths, n]`;
+        `condition` `[victims]`, the median of cond(g).
+    """
+    found = trained(settings["training"], scratch)
+    single = found.model.double()
+    images = found.images.test_images[: settings["images"]].double()
+    labels = found.images.test_labels[: settings["images"]]
+    seed = settings["training"]["seed"]
+    made = {
+        name: _ensemble(single, found, settings["members"], seed, *what)
+        for name, what in settings["victims"].items()
+    }
+    judges: dict[str, Callable[[Tensor], Tensor]] = {SINGLE: single}
+    judges |= {name: _votes(ensemble) for name, ensemble in made.items()}
+    arrays: Arrays = {}
+    for name, strengths in settings["attacks"].items():
+
+        def by(predict: Callable[[Tensor], Tensor], name: str = name) -> Any:
+            return _attack(name, predict, found, settings)
+
+        right = under_attack(by(single), judges, images, labels, strengths)
+        arrays[f"{name}_transfer"] = torch.stack(list(right.values()))
+        arrays[f"{name}_adaptive"] = torch.stack(
+            [
+                under_attack(
+                    by(mean_probability(ensemble)),
+                    {victim: judges[victim]},
+                    images,
+                    labels,
+                    strengths,
+                )[victim]
+                for victim, ensemble in made.items()
+            ]
+        )
+    condition = [ensemble.condition.median() for ensemble in made.values()]
+    return {**arrays, "condition": torch.stack(condition)}
+
+
+def _ensemble(
+    model: ImageCNN,
+    found: Trained,
+    members: int,
+    seed: int,
+    kind: str,
+    scale: float,
+    fewer: int,
+) -> Ensemble:
+    pool = found.images.train_images.double()
+    space = hidden_space(model, "hidden", "head", (pool[:2],))
+    made = ps.ensemble(
+        model,
+        space,
+        members,
+        scale,
+        kind=kind,
+        references=(pool,),
+        samples=space.width // fewer,
+        generator=torch.Generator().manual_seed(seed),
+        check=False,
+    )
+    return made.eval()
+
+
+def _votes(ensemble: Ensemble) -> Callable[[Tensor], Tensor]:
+    return lambda images: vote(ensemble(images))
+
+
+def _attack(
+    name: str,
+    predict: Callable[[Tensor], Tensor],
+    found: Trained,
+    settings: Mapping[str, Any],
+) -> Callable[[Tensor, Tensor, float], Tensor]:
+    """The attack of that name on a classifier, as a function of images, labels and strength.
+
+    The range of the data has width 1.
+    """
+    low, high = found.images.low, found.images.high
+
+    def by_fgsm(images: Tensor, labels: Tensor, eps: float) -> Tensor:
+        attacked = fgsm(predict, images, labels, eps, low=low, high=high)
+        # The public code clips data of [−0.5, 0.5] to [0, 1].
+        return attacked.clamp(0, 1) if settings["published"] else attacked
+
+    def by_pgd(images: Tensor, labels: Tensor, iterations: float) -> Tensor:
+        return pgd(
+            predict,
+            images,
+            labels,
+            PGD_WITHIN,
+            step=settings["step"],
+            iterations=int(iterations),
+            low=low,
+            high=high,
+        )
+
+    def strongly(images: Tensor, labels: Tensor, eps: float) -> Tensor:
+        generator = torch.Generator().manual_seed(settings["training"]["seed"])
+        return pgd(
+            predict,
+            images,
+            labels,
+            eps,
+            step=eps / 10,
+            iterations=20,
+            low=low,
+            high=high,
+            generator=generator,
+        )
+
+    return {"fgsm": by_fgsm, "pgd": by_pgd, "strong": strongly}[name]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Attacked:
+    """All seeds together.
+
+    Attributes:
+        seeds: Of the repetitions.
+        victims: Names of the ensembles, in order.
+        strengths: Of each attack.
+        step: Length of a step of the paper's PGD.
+        transfer: For each attack `[seeds, 1 + victims, strengths, n]`, the single model first.
+        adaptive: For each attack `[seeds, victims, strengths, n]`.
+    """
+
+    seeds: tuple[int, ...]
+    victims: tuple[str, ...]
+    strengths: Mapping[str, tuple[float, ...]]
+    step: float
+    transfer: Mapping[str, Tensor]
+    adaptive: Mapping[str, Tensor]
+
+    def single(self, attack: str, strength: float) -> Tensor:
+        """Which images the single model gets right, `[seeds, n]`."""
+        return self.transfer[attack][:, 0, self.strengths[attack].index(strength)]
+
+    def ensemble(self, victim: str, attack: str, strength: float, *, adaptive: bool) -> Tensor:
+        """Which images an ensemble gets right, `[seeds, n]`."""
+        j, i = self.strengths[attack].index(strength), self.victims.index(victim)
+        return self.adaptive[attack][:, i, j] if adaptive else self.transfer[attack][:, 1 + i, j]
+
+
+def attacked_of(results: Sequence[Finished]) -> Attacked:
+    """Read the arrays of all seeds."""
+    first = results[0].task.settings
+    strengths = {name: tuple(values) for name, values in first["attacks"].items()}
+
+    def stacked(kind: str) -> dict[str, Tensor]:
+        return {
+            name: torch.stack([result[f"{name}_{kind}"] for result in results])
+            for name in strengths
+        }
+
+    return Attacked(
+        tuple(result.task.settings["training"]["seed"] for result in results),
+        tuple(first["victims"]),
+        strengths,
+        first["step"],
+        stacked("transfer"),
+        stacked("adaptive"),
+    )
+
+
+def summarize(settings: Settings, results: Sequence[Finished]) -> Summary:
+    """Findings, figure and table."""
+    found = attacked_of(results)
+    return Summary(
+        [
+            improves(found, adaptive=False),
+            improves(found, adaptive=True),
+            negligible(found),
+            beats(found),
+        ],
+        {"figure": Drawing(draw(found), CAPTION)},
+        {"data": table(found)},
+    )
+
+
+# -- findings --------------------------------------------------------------------------------------
+
+PUBLISHED = ".598/.538, .210/.223, .133/.158, .066/.109, .028/.083"
+"""The authors' stored outputs under FGSM, single model / ensemble, at each strength."""
+
+
+def improves(found: Attacked, *, adaptive: bool) -> Finding:
+    """Does the group ensemble improve robustness under FGSM?"""
+    strengths = found.strengths["fgsm"][1:]
+    level = each_of(len(strengths))
+    gains = [
+        paired_difference(
+            found.ensemble(GROUP, "fgsm", s, adaptive=adaptive), found.single("fgsm", s), level
+        )
+        for s in strengths
+    ]
+    least = min(gains, key=lambda gain: gain.interval[0])
+    each = ", ".join(
+        f"{100 * g.value:+.1f} [{100 * g.interval[0]:+.1f}, {100 * g.interval[1]:+.1f}] at {s:g}"
+        for g, s in zip(gains, strengths, strict=True)
+    )
+    clean = paired_difference(
+        found.ensemble(GROUP, "fgsm", 0.0, adaptive=False), found.single("fgsm", 0.0)
+    )
+    how = "the ensemble itself is attacked" if adaptive else "examples made on the single model"
+    return Finding(
+        f"In FGSM the group ensemble improves robustness ({how}).",
+        ("ours, after " if adaptive else "") + REFERENCE,
+        "Accuracy of the ensemble minus that of the single model, attacked as strongly, in points: "
+        f"{each}. Without attack {100 * clean.value:+.1f}.",
+        least.interval[0] > 0,
+        "the intervals of all strengths are above 0",
+        least.value,
+        least.interval,
+        level,
+        note=""
+        if adaptive
+        else f"The authors' stored outputs, single / ensemble: {PUBLISHED}; "
+        "their data are clipped by the attack.",
+    )
+
+
+def negligible(found: Attacked) -> Finding:
+    """Is the effect under PGD negligible?"""
+    strengths = found.strengths["pgd"][1:]
+    level = each_of(len(strengths))
+    gains = [
+        paired_difference(
+            found.ensemble(GROUP, "pgd", k, adaptive=False), found.single("pgd", k), level
+        )
+        for k in strengths
+    ]
+    worst = max(gains, key=lambda gain: max(map(abs, gain.interval)))
+    each = ", ".join(
+        f"{100 * g.value:+.1f} after {k}" for g, k in zip(gains, strengths, strict=True)
+    )
+    return Finding(
+        "In PGD the ensemble has a negligible effect on robustness (examples made on the single "
+        "model).",
+        REFERENCE,
+        "Accuracy of the ensemble minus that of the single model, in points, after iterations of "
+        f"{found.step:g} within {PGD_WITHIN:g}: {each}.",
+        within(worst.interval, -NEGLIGIBLE, NEGLIGIBLE),
+        f"all intervals are within {100 * NEGLIGIBLE:g} points of 0",
+        worst.value,
+        worst.interval,
+        level,
+    )
+
+
+def beats(found: Attacked) -> Finding:
+    """Does any ensemble beat the single model when it is attacked itself, strongly?"""
+    strengths = found.strengths["strong"]
+    level = each_of(len(found.victims) * len(strengths))
+    gains = {
+        (victim, s): paired_difference(
+            found.ensemble(victim, "strong", s, adaptive=True), found.single("strong", s), level
+        )
+        for victim in found.victims
+        for s in strengths
+    }
+    best = {
+        victim: max((gains[victim, s] for s in strengths), key=lambda g: g.interval[0])
+        for victim in found.victims
+    }
+    first = max(best, key=lambda victim: best[victim].interval[0])
+    each = "; ".join(
+        f"{victim} {100 * g.value:+.1f} [{100 * g.interval[0]:+.1f}, {100 * g.interval[1]:+.1f}]"
+        for victim, g in best.items()
+    )
+    return Finding(
+        "Some ensemble of group actions is more robust than the single model when it is itself "
+        "attacked.",
+        "ours, after " + REFERENCE,
+        "20 iterations of PGD from a random start, adaptive; for each ensemble its best strength "
+        f"of {', '.join(f'{s:g}' for s in strengths)}: accuracy minus that of the single model, in "
+        f"points: {each}.",
+        best[first].interval[0] > 0,
+        "the interval of one of them is above 0, jointly",
+        best[first].value,
+        best[first].interval,
+        level,
+    )
+
+
+# -- figure and table ------------------------------------------------------------------------------
+
+CAPTION = (
+    "Test accuracy under attack, mean over seeds: FGSM and few steps of PGD as in the paper, and "
+    "20 steps of PGD. Top: examples are made on the single model and put to the ensembles. Bottom: "
+    "each ensemble is attacked itself, through its mean probability. Black: the single model."
+)
+
+_COLORS = (BLUE, CYAN, RED, GREEN, PURPLE, YELLOW)
+_AXES = {"fgsm": "FGSM: ε", "pgd": "PGD, few steps: steps", "strong": "PGD, 20 steps: ε"}
+
+
+def draw(found: Attacked) -> Figure:
+    """Transfer above, adaptive below; a column for each attack."""
+    with figure_style():
+        figure = Figure(figsize=(WIDTH, 4.0), layout="constrained")
+        axes = figure.subplots(2, len(found.strengths), sharey=True, sharex="col")
+        for column, attack in enumerate(found.strengths):
+            for row, adaptive in enumerate((False, True)):
+                _curves(axes[row, column], found, attack, adaptive=adaptive)
+            axes[0, column].set_title(_AXES[attack].partition(":")[0])
+            axes[1, column].set_xlabel(_AXES[attack])
+        axes[0, 0].set_ylabel("accuracy, transferred")
+        axes[1, 0].set_ylabel("accuracy, adaptive")
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    return figure
+
+
+def _curves(axis: Axes, found: Attacked, attack: str, *, adaptive: bool) -> None:
+    strengths = found.strengths[attack]
+    for victim, color in zip(found.victims, _COLORS, strict=False):
+        means = [
+            float(found.ensemble(victim, attack, s, adaptive=adaptive).double().mean())
+            for s in strengths
+        ]
+        axis.plot(strengths, means, color=color, marker="o", ms=2.5, lw=1.1, label=victim)
+    own = [float(found.single(attack, s).double().mean()) for s in strengths]
+    axis.plot(strengths, own, color="black", marker="o", ms=2.5, label=SINGLE)
+    axis.set_ylim(0, 1.02)
+    axis.axhline(0, color=FAINT, lw=0.5)
+
+
+def table(found: Attacked) -> Table:
+    """A row for each classifier, attack, strength and seed."""
+    return row_table(
+        {
+            "seed": seed,
+            "attack": attack,
+            "strength": float(strength),
+            "made_on": "itself" if adaptive or victim == SINGLE else SINGLE,
+            "classifier": victim,
+            "accuracy": float(
+                (
+                    found.single(attack, strength)
+                    if victim == SINGLE
+                    else found.ensemble(victim, attack, strength, adaptive=adaptive)
+                )[k]
+                .double()
+                .mean()
+            ),
+        }
+        for attack, strengths in found.strengths.items()
+        for victim in (SINGLE, *found.victims)
+        for adaptive in ((False,) if victim == SINGLE else (False, True))
+        for strength in strengths
+        for k, seed in enumerate(found.seeds)
+    )
+
+
+FIG11 = Experiment(
+    "fig11",
+    "Attacks on the single model and on ensembles made by group actions",
+    REFERENCE,
+    tasks,
+    summarize,
+    seeds={"quick": 3, "paper": 5},
+    setup={
+        "network": "Conv 3×3 (32) → LeakyReLU(0.01) → MaxPool 2 → Linear(16) → LeakyReLU(0.1) → "
+        "Linear",
+        "training": "Adam, batch 32, 10 epochs; once a seed",
+        "ensembles": "40 members quick, 200 paper; exp(εT), T ~ N(0, 1/h); they vote by mode",
+        "attacks": "in the data's own range, of width 1; lengths ten times the paper's on digits",
+        "published": "softmax twice, tested on training images, FGSM's examples clipped to [0, 1]",
+    },
+    images=True,
+)
