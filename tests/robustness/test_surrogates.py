@@ -15,7 +15,8 @@ def test_they_are_the_means_over_members() -> None:
     mean = torch.stack([member.softmax(1) for member in logits]).mean(0)
     assert torch.allclose(mean_probability(ensemble)(x).exp(), mean, rtol=1e-12)
     middle = torch.stack(list(logits)).sum(0) / len(logits)
-    assert torch.allclose(mean_logit(ensemble)(x), middle, rtol=1e-12)
+    shift = mean_logit(ensemble)(x) - middle
+    assert torch.allclose(shift, shift[:, :1].expand_as(shift), atol=1e-12)
 
 
 def test_cross_entropy_is_that_of_the_mean_probability() -> None:
@@ -53,9 +54,13 @@ def test_their_gradient_goes_through_all_members(surrogate) -> None:
 
 
 @pytest.mark.parametrize("surrogate", [mean_probability, mean_logit])
-def test_shapes_are_checked(surrogate) -> None:
+def test_members_are_checked(surrogate) -> None:
     model, data = trained()
     x = data.test_images[:2]
-    for wrong in (model, lambda x: model(x)[None][:0], lambda x: [model(x)]):
-        with pytest.raises(ValueError, match=r"must give logits \[members, batch, classes\]; got"):
+    for wrong in (model, lambda x: model(x)[None][:0]):
+        with pytest.raises(ValueError, match=r"must have shape \[members, batch, classes\]"):
             surrogate(wrong)(x)
+    with pytest.raises(ValueError, match="must be finite; those of 1 of 2 members"):
+        surrogate(lambda x: torch.stack([model(x), model(x) * torch.nan]))(x)
+    with pytest.raises(TypeError, match="must be a floating-point tensor; got list"):
+        surrogate(lambda x: [model(x)])(x)
