@@ -33,17 +33,16 @@ def run() -> Iterator[Comparison]:
                 generator=torch.Generator().manual_seed(1),
             )  # fmt: skip
 
-        with torch.no_grad():
-            members = make()
-            yield from _evaluating(net, members, images, h)
-            yield from _making(net, members, images, h, make)
+        members = make()
+        yield from _evaluating(net, members, images, h)
+        yield from _making(net, members, images, h, make)
 
 
 def _network(h: int) -> nn.Sequential:
     torch.manual_seed(0)
     front = [nn.Conv2d(3, 32, 3, padding=1), nn.LeakyReLU(), nn.MaxPool2d(2), nn.Flatten()]
     back = [nn.Linear(FEATURES, h), nn.LeakyReLU(0.1), nn.Linear(h, 10)]
-    return nn.Sequential(*front, *back).eval()
+    return nn.Sequential(*front, *back).eval().requires_grad_(False)
 
 
 def _evaluating(
@@ -75,7 +74,7 @@ def _evaluating(
     yield compare(f"{title} / loop, 12 members", ours, whole, pairs=3, limit=0.5)
     # The same without the images' own part: the members alone.
     z = net[:5](images)
-    head = nn.Sequential(nn.Linear(h, h), net[5], net[6]).eval()
+    head = nn.Sequential(nn.Linear(h, h), net[5], net[6]).eval().requires_grad_(False)
     small = ensemble(
         head, hidden_space(head, "0", "2", (z,)), MEMBERS, SCALE, references=(z,),
         generator=torch.Generator().manual_seed(1),

@@ -1,15 +1,17 @@
 """What `ensemble` refuses, and what it says."""
 
 import re
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from torch import nn
 
 import paramsym as ps
-from paramsym.data_dependent import hidden_space
+from paramsym.data_dependent import Axioms, LinearMap, Point, Variant, hidden_space
 from paramsym.ensembling import BASELINES, KINDS, vote
+from paramsym.ensembling.references import References, reader_matrices
 from tests.ensembling.subjects import F64, rng, subject
 
 SPACE, DATA = subject("perceptron")
@@ -111,11 +113,42 @@ def test_default_samples() -> None:
     assert references.shape == (4, H)
 
 
-def test_references_that_repeat_or_are_dead() -> None:
+def test_members_with_references_that_repeat_are_named() -> None:
+    """One sample twice in the pool: only the members that took it both times fail."""
+    pool = torch.cat([DATA[:29], DATA[:1]])
+    kept = make(1e-3, 40, kind="pinv", samples=6, references=(pool,), check=False).references
+    assert kept is not None
+    bad = [i for i, row in enumerate(kept.tolist()) if {0, 29} <= set(row)]
+    assert 0 < len(bad) < 10
     refuses(
-        ValueError, "`references`: some member's samples do not do at reader '2'. `σ(Z)` must have",
-        references=(DATA[:1].expand(30, -1),),
+        ValueError,
+        f"`references` do not do for {len(bad)} of 40 members (members "
+        f"{', '.join(map(str, bad))}) at reader '2'. `σ(Z)` must have full rank 6",
+        scale=1e-3, members=40, samples=6, references=(pool,),
     )  # fmt: skip
+    same = (DATA[:1].expand(30, -1),)
+    refuses(ValueError, "for 4 of 4 members (members 0, 1, 2, 3)", references=same)
+
+
+@dataclass(frozen=True)
+class Stopping(Variant):
+    """A variant whose solver stops at samples that are all zero."""
+
+    axioms: ClassVar[Axioms] = Axioms()
+
+    def carry(self, start: Point, end: Point, move: LinearMap) -> LinearMap:
+        if bool((start.value == 0).flatten(1).all(1).any()):
+            raise torch.linalg.LinAlgError("the solver stopped")
+        return LinearMap.of(torch.eye(start.z.shape[-1], dtype=F64))
+
+
+def test_a_solver_that_stops() -> None:
+    net = nn.Sequential(nn.Linear(8, 20, bias=False), nn.Tanh(), nn.Linear(20, 3)).to(F64).eval()
+    space = hidden_space(net, "0", "2", (DATA,))
+    taken = References((DATA * (torch.arange(40) > 3)[:, None],), torch.tensor([[8], [2], [9]]))
+    g = torch.eye(20, dtype=F64).expand(3, -1, -1)
+    with pytest.raises(ValueError, match=r"for 1 of 3 members \(members 1\).* the solver stopped"):
+        reader_matrices(space, g, taken, Stopping(), check=False)
 
 
 @pytest.mark.parametrize("kind", KINDS)

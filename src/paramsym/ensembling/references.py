@@ -17,6 +17,8 @@ SLICE = 32
 ENTRIES = 2**20
 """Entries of hidden states of members that σ is evaluated on at once."""
 
+_SolverError = torch.linalg.LinAlgError  # pyright: ignore[reportPrivateImportUsage]
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -133,20 +135,39 @@ def reader_matrices(
     matrices = []
     for name, value in values.items():
         before, after = value.chunk(2)
-
-        def activation(samples: Tensor, before: Tensor = before, after: Tensor = after) -> Tensor:
-            return before if samples is z else after
-
+        given = (g.to(z), z, before, after)
         try:
-            pi = variant.reader(g.to(z), z, activation, check=check)
-        except ValueError as error:
+            matrices.append(_pi(variant, *given, check))
+        except (ValueError, _SolverError) as error:
+            bad = [i for i in range(len(g)) if not _exists(variant, given, i, check)]
+            shown = ", ".join(map(str, bad[:10])) + (", …" if len(bad) > 10 else "")
             raise ValueError(
-                f"`references`: some member's samples do not do at reader {name!r}. {error} "
-                "Fewer `samples` or a smaller `scale` may help too."
+                f"`references` do not do for {len(bad)} of {len(g)} members (members {shown}) at "
+                f"reader {name!r}. {error} Fewer `samples` or a smaller `scale` may help too."
             ) from error
-        eye = torch.eye(space.width, dtype=z.dtype, device=z.device)
-        matrices.append(pi.transpose(eye.expand(len(g), -1, -1)))
     return torch.stack(matrices, 1)
+
+
+def _pi(
+    variant: Variant, g: Tensor, z: Tensor, before: Tensor, after: Tensor, check: bool
+) -> Tensor:
+    """π(g, Z), from Z, σ(Z) and σ(gZ)."""
+
+    def activation(samples: Tensor) -> Tensor:
+        return before if samples is z else after
+
+    pi = variant.reader(g, z, activation, check=check)
+    eye = torch.eye(z.shape[-1], dtype=z.dtype, device=z.device)
+    return pi.transpose(eye.expand(g.shape))
+
+
+def _exists(variant: Variant, given: tuple[Tensor, ...], i: int, check: bool) -> bool:
+    g, z, before, after = (x[i : i + 1] for x in given)
+    try:
+        _pi(variant, g, z, before, after, check)
+    except (ValueError, _SolverError):
+        return False
+    return True
 
 
 def _states_of_one(space: HiddenSpace, pool: Inputs, size: int) -> int:
