@@ -10,10 +10,12 @@ from paramsym.experiments.fig6 import FIG6
 from paramsym.experiments.fig7 import FIG7
 from paramsym.experiments.fig8 import FIG8
 from paramsym.experiments.fig9 import FIG9
+from paramsym.experiments.fig10 import FIG10
+from paramsym.experiments.fig11 import FIG11
 
 # A figure is added by importing its constant above and listing it here, in the paper's order.
 _FIGURES: tuple[Experiment, ...] = (
-    FIG1, FIG2, FIG3, FIG4, FIG5, FIG6, FIG7, FIG8, FIG9,
+    FIG1, FIG2, FIG3, FIG4, FIG5, FIG6, FIG7, FIG8, FIG9, FIG10, FIG11,
 )  # fmt: skip
 
 EXPERIMENTS: dict[str, Experiment] = {figure.name: figure for figure in _FIGURES}
