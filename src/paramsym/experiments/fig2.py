@@ -105,7 +105,7 @@ def _convergence(axis: Axes, curves: fig6.Curves) -> None:
 
 def _sharpness(axis: Axes, spectra: fig9.Spectra) -> None:
     kept = spectra.eigenvalues[spectra.eigenvalues > fig9.PAPER_NEAR_ZERO]
-    bins = np.geomspace(float(kept.min()), float(kept.max()), 40)
+    bins = np.geomspace(float(kept.min()), float(kept.max()), 40).tolist()
     for i, color in enumerate(_COLORS):
         values = spectra.eigenvalues[:, i].flatten()
         label = f"Q ≈ {number(float(spectra.Q[:, i].median()))}"
