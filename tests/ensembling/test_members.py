@@ -87,6 +87,15 @@ def test_outputs_at_own_references_are_kept(name: str, kind: str) -> None:
         assert (others > 1e-6).any()  # other members have other references
 
 
+def test_as_many_references_as_dimensions_leave_no_choice() -> None:
+    """At k = h all kinds of the action are one map; they differ for fewer."""
+    for samples, agree in ((32, True), (31, False)):
+        outs = [make("convolutions in front", kind, samples=samples) for kind in VARIANTS]
+        first = outs[0][0](outs[0][1])
+        gaps = [float((made(x) - first).detach().abs().max()) for made, x in outs[1:]]
+        assert all((gap < 1e-6) == agree for gap in gaps)
+
+
 @pytest.mark.parametrize("kind", ["inverse", "random", "shuffle", "interpolated"])
 def test_baselines_keep_no_outputs(kind: str) -> None:
     """The law above fails on them: it can fail."""
@@ -220,6 +229,37 @@ class Mixed(nn.Module):
         y = x * 1.0
         y += self.b(torch.tanh(self.a(x)))
         return self.c(y) if bool((y > 1e9).any()) else 2 * self.c(y)
+
+
+class Centred(nn.Module):
+    """Samples that depend on each other, as tokens along the first axis do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 6), nn.Linear(6, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(torch.tanh(self.a(x - x.mean(0))))
+
+
+def test_samples_that_depend_on_each_other_are_not_cut() -> None:
+    torch.manual_seed(0)
+    model, x = Centred().to(F64).eval(), torch.randn(9, 4, dtype=F64)
+    space = hidden_space(model, "a", "b", (x,))
+    ensemble = ps.ensemble(
+        model, space, K, SCALE, references=(x,), samples=3, generator=rng(), chunk=5
+    )
+    assert ensemble._steps((x,)) == (1, 9)
+    assert (ensemble(x) - loop(ensemble, x)).abs().max() < 1e-12
+
+
+def test_inputs_that_are_no_batch() -> None:
+    ensemble, x = make("perceptron", "qr", chunk=3)
+    assert (ensemble(x[0]) - ensemble(x[:1])[:, 0]).abs().max() < 1e-12
+    assert ensemble(x[:0]).shape == (K, 0, 3)
+    assert ensemble(x[:1]).shape == (K, 1, 3)
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        ensemble(x[:, :5])
 
 
 def test_models_that_vmap_does_not_take() -> None:

@@ -57,7 +57,8 @@ def ensemble(
     | `"interpolated"` | P⁻¹, and P for g; see `baselines` | | yes |
 
     π is made once and frozen: recomputed on each batch it would give the model back. It is
-    made in float64, as g is, whatever the model's dtype.
+    made in float64, as g is, whatever the model's dtype. With k = h references it is σ(Z)σ(gZ)⁻¹
+    for all kinds of the action, which differ for fewer only.
 
     The same seed gives the same elements for every scale and, but for `"interpolated"`, every kind,
     and the same references for all kinds that take them. For fewer members take the first of them.
@@ -81,7 +82,8 @@ def ensemble(
             gradients are recorded, all is kept. By default all members at once, and as many
             samples as give 2¹⁸ entries in the largest tensor that a module makes behind the writer
             (for one sample at most 2²⁴; members are cut otherwise). Samples are cut along the
-            first axis, in evaluation mode only, in which models treat them one by one.
+            first axis, in evaluation mode only, and not if two together give something else than
+            each alone.
 
     Raises:
         TypeError: If an argument is of the wrong type.

@@ -172,4 +172,4 @@ def largest_output(model: nn.Module, inputs: Inputs, writer: str | None) -> tupl
             hooks.callback(module.register_forward_hook(watch(name)).remove)
         state = {k: b.clone() for k, b in model.named_buffers()}
         out = functional_call(model, state, inputs)
-    return max(sizes, default=1), out
+    return max([1, *sizes]), out
