@@ -39,7 +39,9 @@ def test_files_are_joined_in_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
-@pytest.mark.parametrize(("low", "high"), [(0, 1), (-0.5, 0.5), (-1.7, 2.3), (0, 255)])
+@pytest.mark.parametrize(
+    ("low", "high"), [(0, 1), (-0.5, 0.5), (-3.0, -0.6), (-3.0, -0.8), (0, 255)]
+)
 def test_every_byte_in_every_range(
     tmp_path: Path, dtype: torch.dtype, low: float, high: float
 ) -> None:
@@ -52,6 +54,7 @@ def test_every_byte_in_every_range(
     assert bool((values.diff() >= 0).all())
     assert data.train_images.dtype == data.test_images.dtype == dtype
     assert (data.low, data.high) == (low, high)
+    # Within the ends as they are in this dtype; rounding leaves some of these ranges.
     ends = torch.tensor([low, high], dtype=dtype)
     assert bool((data.train_images >= ends[0]).all() & (data.train_images <= ends[1]).all())
 

@@ -74,20 +74,34 @@ def test_it_is_antisymmetric_and_never_certain() -> None:
     assert paired_difference(all_right, none).interval[1] <= 1
 
 
-@pytest.mark.parametrize("seeds", [1, 3, 8])
-def test_the_interval_covers(seeds: int) -> None:
-    """Images of different difficulty, models of different quality, and a true difference."""
+@pytest.mark.parametrize(
+    ("seeds", "models", "pictures", "noise"),
+    [
+        (1, 0.0, 0.0, 0.2),
+        (3, 0.06, 0.0, 0.2),
+        (8, 0.06, 0.1, 0.1),
+        # Nearly all chance is in the images: an interval over seeds would be far too narrow.
+        (4, 0.0, 0.3, 0.01),
+        # Nearly all is in the models: so would one over images be.
+        (4, 0.15, 0.0, 0.01),
+    ],
+)
+def test_the_interval_covers(seeds: int, models: float, pictures: float, noise: float) -> None:
+    """A share of 0.7 against one of 0.6 on average over models and images, by symmetry."""
     rng = torch.Generator().manual_seed(seeds)
-    trials, n = 600, 80
-    spread = 0.0 if seeds == 1 else 0.06
-    # By symmetry of the uniform difficulties the accuracies are 0.7 and 0.6 on average.
-    hits = 0
+    trials, n, hits = 600, 80, 0
+
+    def uniform(width: float, *shape: int) -> Tensor:
+        return width * (2 * torch.rand(shape, generator=rng) - 1)
+
     for _ in range(trials):
-        hard = torch.rand(n, generator=rng)
-        quality = spread * torch.randn(2, seeds, 1, generator=rng).clamp(-3, 3)
-        noise = 0.2 * (torch.rand(2, seeds, n, generator=rng) - 0.5)
-        level = torch.tensor([0.7, 0.6])[:, None, None] + quality
-        first, second = hard + noise < level
+        # An image is right where its difficulty is below the model's level. Added to a uniform
+        # difficulty modulo 1, none of the rest changes how many are.
+        hard = torch.rand(n, generator=rng) + uniform(pictures, 2, 1, n)
+        hard = (hard + uniform(noise, 2, seeds, n)) % 1
+        first, second = hard < torch.tensor([0.7, 0.6])[:, None, None] + uniform(
+            models, 2, seeds, 1
+        )
         low, high = paired_difference(first, second).interval
         hits += low <= 0.1 <= high
     # Five standard errors of a coverage of 0.95.
