@@ -8,6 +8,7 @@ import torch
 from scipy import stats
 
 from paramsym.experiments.intervals import (
+    above_zero,
     bootstrap_interval,
     each_of,
     excludes_zero,
@@ -87,3 +88,7 @@ def test_an_interval_on_one_side_of_zero() -> None:
     assert excludes_zero((-2, -0.1))
     assert excludes_zero((-0.1, 0.1)) is False
     assert excludes_zero((-math.inf, math.inf)) is None
+    assert above_zero((0.1, 2))
+    assert above_zero((0.0, 2)) is False
+    assert above_zero((-2, -0.1)) is False
+    assert above_zero((-math.inf, math.inf)) is None

@@ -28,7 +28,7 @@ from paramsym.experiments.experiment import (
     Task,
 )
 from paramsym.experiments.image_models import Training, trained
-from paramsym.experiments.intervals import each_of, mean_interval, within
+from paramsym.experiments.intervals import above_zero, each_of, mean_interval, within
 from paramsym.report.style import (
     BLUE,
     CYAN,
@@ -378,7 +378,7 @@ def diversity(found: Comparison) -> Finding:
         "ours, after " + REFERENCE,
         "Pairs of members, in percent, that disagree on a test image where a member loses a "
         f"percentage point of accuracy, interpolated in ε: {each}.",
-        within(interval, low=0),
+        above_zero(interval),
         "its lead over the best of the others has an interval above 0",
         value,
         interval,

@@ -21,7 +21,7 @@ from paramsym.experiments.experiment import (
     Table,
     Task,
 )
-from paramsym.experiments.intervals import mean_interval, within
+from paramsym.experiments.intervals import above_zero, mean_interval, within
 from paramsym.experiments.two_layer_runs import LABELS, Plan, descend
 from paramsym.report.style import BLUE, FAINT, GREEN, INK, RED, WIDTH, figure_style
 
@@ -203,7 +203,7 @@ def grows(drifts: Sequence[Drift]) -> Finding:
         "The error in Q grows with the step size.",
         REFERENCE,
         f"Slope of log|ΔQ̃| against log η after the same training time: {each}.",
-        within(interval, low=0),
+        above_zero(interval),
         "the interval of the smallest slope is above 0",
         value,
         interval,

@@ -25,7 +25,7 @@ from paramsym.experiments.experiment import (
     Table,
     Task,
 )
-from paramsym.experiments.intervals import mean_interval, within
+from paramsym.experiments.intervals import above_zero, mean_interval
 from paramsym.experiments.two_layer_runs import CHECKPOINT, even_steps
 from paramsym.report.style import BLUE, FAINT, GREEN, PURPLE, RED, WIDTH, figure_style
 
@@ -194,7 +194,7 @@ def faster(curves: Curves) -> Finding:
         f"Kendall's τ of Q with the steps until ‖Y − Ug(V)‖² = {LEVEL:g} ‖Y‖², over the "
         f"{len(STDS)} standard deviations, mean over {len(curves.seeds)} seeds. Runs that do not "
         f"get there: {each}.",
-        within(interval, low=0),
+        above_zero(interval),
         "the interval is above 0",
         value,
         interval,

@@ -25,7 +25,7 @@ from paramsym.experiments.experiment import (
     Table,
     Task,
 )
-from paramsym.experiments.intervals import excludes_zero, mean_interval, within
+from paramsym.experiments.intervals import above_zero, excludes_zero, mean_interval
 from paramsym.experiments.small_minima import null_spaces
 from paramsym.experiments.two_layer_runs import LABELS, Plan, descend, start
 from paramsym.report.style import BLUE, FAINT, GREEN, PURPLE, RED, WIDTH, figure_style
@@ -293,7 +293,7 @@ def center(large: Spectra) -> Finding:
         REFERENCE,
         f"Kendall's τ of the mean of the eigenvalues above {PAPER_NEAR_ZERO:g} with Q, over "
         f"{len(STDS)} standard deviations, mean over {len(large.seeds)} seeds.",
-        within(interval, low=0) if linear else excludes_zero(interval),
+        above_zero(interval) if linear else excludes_zero(interval),
         "the interval is above 0" if linear else "the interval does not contain 0",
         value,
         interval,

@@ -83,6 +83,13 @@ def within(interval: Interval, low: float = -math.inf, high: float = math.inf) -
     return low <= interval[0] and interval[1] <= high
 
 
+def above_zero(interval: Interval) -> bool | None:
+    """Whether all of an interval is above 0; `None` if it says nothing."""
+    if interval == (-math.inf, math.inf):
+        return None
+    return interval[0] > 0
+
+
 def excludes_zero(interval: Interval) -> bool | None:
     """Whether an interval lies on one side of 0; `None` if it says nothing."""
     if interval == (-math.inf, math.inf):
