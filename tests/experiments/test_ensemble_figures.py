@@ -12,27 +12,12 @@ from torch import Tensor
 
 from paramsym.experiments import fig10, fig11
 from paramsym.experiments.experiment import Experiment, Finished, Settings, Summary
-from paramsym.experiments.image_models import Training, digest, trained
+from paramsym.experiments.image_models import digest, trained
 
 TINY = Settings("quick", seeds=2, seed=3)
 
 
-@pytest.fixture(autouse=True)
-def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fig10, "MEMBERS", {"quick": (2, 4)})
-    monkeypatch.setattr(fig10, "SCALES", (1.0, 0.1, 0.01))
-    monkeypatch.setattr(fig11, "MEMBERS", {"quick": 3})
-    monkeypatch.setattr(fig11, "IMAGES", {"quick": 12})
-    monkeypatch.setattr(fig11, "SUITE_IMAGES", 4)
-    monkeypatch.setattr(fig11, "SUITE", ("apgd-ce",))
-    of = Training.of
-    monkeypatch.setattr(
-        Training,
-        "of",
-        classmethod(
-            lambda cls, *args, **more: dataclasses.replace(of(*args, **more), epochs=1, test=60)
-        ),
-    )
+pytestmark = pytest.mark.usefixtures("short_experiments")
 
 
 def _run(

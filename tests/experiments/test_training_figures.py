@@ -10,18 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from paramsym.experiments import fig2, fig3, fig6, fig7, fig9
+from paramsym.experiments import fig2, fig3, fig6, fig7, fig9, fig10, fig11
 from paramsym.experiments.experiment import Experiment, Finished, Settings, Summary
 
 TINY = Settings("quick", seeds=2, seed=7)
 
 
-@pytest.fixture(autouse=True)
-def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (fig3, fig6, fig7):
-        monkeypatch.setattr(module, "STEPS", {"quick": 100, "paper": 100})
-    monkeypatch.setattr(fig9, "STEPS", 60)
-    monkeypatch.setattr(fig9, "SMALL", (("40 samples", (3, 2, 2), 40),))
+pytestmark = pytest.mark.usefixtures("short_experiments")
 
 
 def _run(experiment: Experiment, tmp_path: Path) -> tuple[list[Finished], Summary]:
@@ -55,7 +50,7 @@ def test_a_figure_from_end_to_end(experiment: Experiment, tmp_path: Path) -> Non
 
 
 def test_figure_2_needs_no_runs_of_its_own() -> None:
-    others = {task.key for task in (*fig6.tasks(TINY), *fig9.tasks(TINY))}
+    others = {task.key for figure in (fig6, fig9, fig10, fig11) for task in figure.tasks(TINY)}
     assert {task.key for task in fig2.tasks(TINY)} <= others
 
 
