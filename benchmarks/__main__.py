@@ -19,6 +19,7 @@ from benchmarks import (
     data_dependent,
     descending,
     discovering,
+    ensembling,
     flowing,
     initialising,
 )
@@ -32,6 +33,7 @@ SUITES: dict[str, Callable[[], Iterator[Comparison]]] = {
     "initialising": initialising.run,
     "flowing": flowing.run,
     "descending": descending.run,
+    "ensembling": ensembling.run,
     "curving": curving.run,
 }
 
