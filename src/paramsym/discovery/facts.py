@@ -129,6 +129,12 @@ class Facts:
         if rotated:
             self.rotated.append(np.unique(labels))
 
+    def treat_alike(self, value: Value) -> None:
+        """An op does the same to every entry of this value: to 2x for some coordinates of a space
+        and not for others, not every matrix is a symmetry."""
+        for layer in value.layers:
+            self.use(layer.labels, ())
+
     # -- normalisations and barriers ---------------------------------------------------------------
 
     def guard(self, record: int, argument: str, value: Value) -> None:

@@ -1,8 +1,10 @@
 """Op rules, one file an op family. Importing the package registers them all."""
 
 from paramsym.discovery.ops import (
+    attention,
     convolution,
     elementwise,
+    embedding,
     joining,
     linear,
     normalization,
@@ -17,8 +19,10 @@ __all__ = [
     "READS_SQUARES",
     "RULES",
     "Call",
+    "attention",
     "convolution",
     "elementwise",
+    "embedding",
     "joining",
     "linear",
     "normalization",

@@ -17,6 +17,7 @@ def add(call: Call, left: Value, right: Value) -> Value:
     shape = tuple(np.broadcast_shapes(left.shape, right.shape))
     if right.is_zero or left.is_zero:
         other = left if right.is_zero else right
+        facts.treat_alike(other)
         return Value(shape, pad_left(other.layers, len(shape)))
     if not left.layers or not right.layers:
         facts.pin(left)
@@ -27,6 +28,8 @@ def add(call: Call, left: Value, right: Value) -> Value:
     pairs = _matching(a, b)
     for x, y in pairs:
         facts.unify(x.labels, y.labels, dual=x.exponent * y.exponent < 0)
+        facts.use(x.labels, ())
+        facts.use(y.labels, ())
     paired = {id(layer) for pair in pairs for layer in pair}
     for layer in (*a, *b):
         if id(layer) not in paired:
@@ -59,6 +62,7 @@ def add_or_subtract(call: Call) -> Result:
     left, right, alpha = call["self"], call["other"], call.get("alpha", 1)
     if not isinstance(right, Value):
         if right == 0 or alpha == 0:
+            call.facts.treat_alike(left)
             return call.output(left.layers) if call.record.op != "rsub" else call.pin()
         if left.is_norm and abs(right * alpha) <= EPS_LIMIT:
             call.facts.guard(call.index, "other", left)
@@ -77,6 +81,7 @@ def multiply(call: Call) -> Result:
         return call.refuse()
     divides = not call.record.op.startswith("mul")
     if not isinstance(right, Value):
+        call.facts.treat_alike(left)
         return call.output(left.layers, is_norm=left.is_norm)
     if left is right:
         return call.output() if divides else power_of(call, left, 2.0)
@@ -126,10 +131,10 @@ def power_of(call: Call, value: Value, exponent: float) -> Value:
 
 @rule(
     "clone", "alias", "contiguous", "_to_copy", "to", "lift_fresh", "lift_fresh_copy",
-    "positive", "neg", "identity", "type_as", "feature_dropout", "alpha_dropout",
+    "positive", "identity", "type_as", "feature_dropout", "alpha_dropout",
 )  # fmt: skip
 def identity(call: Call) -> Result:
-    """Ops that change no entry, or its sign only."""
+    """Ops that change no entry."""
     dtype = call.get("dtype")
     if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
         return call.pin()
@@ -138,6 +143,14 @@ def identity(call: Call) -> Result:
     value = call["self"] if "self" in call.arguments else call["input"]
     return call.output(value.layers, constant=value.constant, parameter=value.parameter,
                        is_norm=value.is_norm)  # fmt: skip
+
+
+@rule("neg", "negative")
+def negative(call: Call) -> Result:
+    """Linear, and the same in every entry."""
+    value = call["self"]
+    call.facts.treat_alike(value)
+    return call.output(value.layers, is_norm=value.is_norm)
 
 
 @rule("detach")

@@ -11,7 +11,7 @@ from paramsym.discovery.ops.registry import Call, Result, rule
 @rule("linear")
 def linear(call: Call) -> Result:
     """y = x Wᵀ + b."""
-    product = _matmul(call, call["input"], _transposed(call["weight"]), call.shape)
+    product = matrix_product(call, call["input"], _transposed(call["weight"]), call.shape)
     bias = call["bias"]
     return product if bias is None else add(call, product, bias)
 
@@ -21,7 +21,7 @@ def matmul(call: Call) -> Result:
     """Matrix products, batched or not."""
     left = call["self"]
     right = next(call[k] for k in ("other", "mat2", "vec", "tensor") if k in call.arguments)
-    return _matmul(call, left, right, call.shape)
+    return matrix_product(call, left, right, call.shape)
 
 
 @rule("addmm", "baddbmm", "addmv")
@@ -31,7 +31,7 @@ def addmm(call: Call) -> Result:
         return call.refuse()
     names = {"addmm": ("mat1", "mat2"), "baddbmm": ("batch1", "batch2"), "addmv": ("mat", "vec")}
     left, right = (call[k] for k in names[call.record.op])
-    return add(call, _matmul(call, left, right, call.shape), call["self"])
+    return add(call, matrix_product(call, left, right, call.shape), call["self"])
 
 
 @rule("einsum")
@@ -76,7 +76,7 @@ def _transposed(weight: Value) -> Value:
     )
 
 
-def _matmul(call: Call, left: Value, right: Value, shape: tuple[int, ...]) -> Value:
+def matrix_product(call: Call, left: Value, right: Value, shape: tuple[int, ...]) -> Value:
     """(…, M, K) @ (…, K, N), with the conventions of `torch.matmul` for vectors."""
     row, column = len(left.shape) == 1, len(right.shape) == 1
     a = [Layer(x.labels[None] if row else x.labels, x.exponent) for x in _full(left)]

@@ -40,6 +40,7 @@ def rule_of(meaning: Meaning, arguments: Mapping[str, Any]) -> Rule:
         if call.shape != value.shape or not value.shape:
             return call.refuse(OTHER_USE)
         if meaning.kind == "linear":
+            call.facts.treat_alike(value)
             return call.output(value.layers)
         if meaning.kind == "radial":
             return _radial(call, value, meaning.degree)

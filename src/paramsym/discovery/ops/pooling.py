@@ -34,6 +34,7 @@ def _over_positions(call: Call) -> Result:
     for layer in value.layers:
         if layer.labels.ndim == len(value.shape):
             layer = Layer(call.facts.constant_along(layer, positions), layer.exponent)
+        call.facts.use(layer.labels, ())
         layers.append(layer)
     return call.outputs(call.output(layers))
 

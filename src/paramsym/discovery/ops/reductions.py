@@ -25,6 +25,7 @@ def cumulative_sum(call: Call) -> Result:
     for layer in pad_left(value.layers, len(value.shape)):
         if axis in layer.axes:
             layer = Layer(call.facts.constant_along(layer, (axis,)), layer.exponent)
+        call.facts.use(layer.labels, ())
         layers.append(layer)
     return call.output(layers)
 
