@@ -16,9 +16,9 @@ from torch import Tensor
 
 from benchmarks.timing import Comparison, compare
 from paramsym.experiments.experiment import Settings
-from paramsym.experiments.fig4 import layers
-from paramsym.experiments.fig5 import FIG5
-from paramsym.experiments.initialisation import DRAWS, SHAPES, WIDTH, draw
+from paramsym.experiments.figures.fig4 import layers
+from paramsym.experiments.figures.fig5 import FIG5
+from paramsym.experiments.measuring.initialisation import DRAWS, SHAPES, WIDTH, draw
 
 POTENTIALS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": lambda x: torch.relu(x) ** 2 / 2,

@@ -18,10 +18,10 @@ from typer.testing import CliRunner, Result
 from paramsym.cli import app, reproducing
 from paramsym.experiments import EXPERIMENTS
 from paramsym.experiments.experiment import SCALES, Settings, Task
-from paramsym.experiments.results import open_results
-from tests.experiments.inline import Inline
-from tests.experiments.program import counting
-from tests.experiments.tiny import experiment, noises, raises
+from paramsym.experiments.running.results import open_results
+from tests.experiments.running.inline import Inline
+from tests.experiments.running.program import counting
+from tests.experiments.running.tiny import experiment, noises, raises
 
 ROOT = Path(__file__).parents[1]
 
@@ -79,7 +79,7 @@ def test_a_failed_task(out: Path) -> None:
     assert result.exit_code == 1
     assert "tiny  A test" in result.stdout
     assert (
-        "error: task 'hopeless' (tests.experiments.tiny:raises, settings {\"lr\": 3}) failed: "
+        "error: task 'hopeless' (tests.experiments.running.tiny:raises, settings {\"lr\": 3}) failed: "
         "ValueError: no minimum was found\n" in result.stderr
     )
     assert "Traceback" not in result.stderr
@@ -208,7 +208,7 @@ def test_all_means_all(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     """`paramsym reproduce counting` as a process group of its own."""
     command = [
-        sys.executable, "-m", "tests.experiments.program", str(folder / "log"),
+        sys.executable, "-m", "tests.experiments.running.program", str(folder / "log"),
         "reproduce", "counting", "--out", str(folder / "out"), *arguments,
     ]  # fmt: skip
     return subprocess.Popen(

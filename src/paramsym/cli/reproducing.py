@@ -21,10 +21,10 @@ from paramsym.cli.talking import fail, say, user_errors
 
 if TYPE_CHECKING:
     from paramsym.experiments import Experiment
-    from paramsym.experiments.backends import Backend
+    from paramsym.experiments.running.backends import Backend
     from paramsym.experiments.experiment import Scale, Settings
-    from paramsym.experiments.runner import Progress as Done
-    from paramsym.experiments.runner import Report
+    from paramsym.experiments.running.runner import Progress as Done
+    from paramsym.experiments.running.runner import Report
 
 FAILED = 1
 """Exit code where a task failed."""
@@ -192,13 +192,13 @@ def _backend(jobs: int | None, cluster: str | None) -> "Backend":
             fail(f"{package} is not installed. Write: pip install 'paramsym[experiments]'")
     from joblib import cpu_count
 
-    from paramsym.experiments.local import LocalPool
+    from paramsym.experiments.running.local import LocalPool
 
     if cluster is None:
         return LocalPool(jobs or cpu_count())
     if find_spec("distributed") is None:
         fail("--cluster needs dask.distributed. Write: pip install 'paramsym[cluster]'")
-    from paramsym.experiments.cluster import LOCAL, Cluster
+    from paramsym.experiments.running.cluster import LOCAL, Cluster
 
     if cluster != LOCAL and not re.fullmatch(r"(\w+://)?.+:\d+", cluster):
         fail(f'--cluster must be "local" or an address as tcp://host:8786; got {cluster!r}.')
@@ -209,7 +209,7 @@ def _backend(jobs: int | None, cluster: str | None) -> "Backend":
 def _run(
     plans: "Sequence[tuple[Experiment, Settings]]", out: Path, backend: "Backend", *, fresh: bool
 ) -> "Report":
-    from paramsym.experiments.runner import run_all
+    from paramsym.experiments.running.runner import run_all
 
     start = time.perf_counter()
     console = Console(stderr=True)

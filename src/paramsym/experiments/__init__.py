@@ -1,17 +1,17 @@
 """The paper's figures, computed, drawn and judged: one file a figure."""
 
 from paramsym.experiments.experiment import Experiment
-from paramsym.experiments.fig1 import FIG1
-from paramsym.experiments.fig2 import FIG2
-from paramsym.experiments.fig3 import FIG3
-from paramsym.experiments.fig4 import FIG4
-from paramsym.experiments.fig5 import FIG5
-from paramsym.experiments.fig6 import FIG6
-from paramsym.experiments.fig7 import FIG7
-from paramsym.experiments.fig8 import FIG8
-from paramsym.experiments.fig9 import FIG9
-from paramsym.experiments.fig10 import FIG10
-from paramsym.experiments.fig11 import FIG11
+from paramsym.experiments.figures.fig1 import FIG1
+from paramsym.experiments.figures.fig2 import FIG2
+from paramsym.experiments.figures.fig3 import FIG3
+from paramsym.experiments.figures.fig4 import FIG4
+from paramsym.experiments.figures.fig5 import FIG5
+from paramsym.experiments.figures.fig6 import FIG6
+from paramsym.experiments.figures.fig7 import FIG7
+from paramsym.experiments.figures.fig8 import FIG8
+from paramsym.experiments.figures.fig9 import FIG9
+from paramsym.experiments.figures.fig10 import FIG10
+from paramsym.experiments.figures.fig11 import FIG11
 
 # A figure is added by importing its constant above and listing it here, in the paper's order.
 _FIGURES: tuple[Experiment, ...] = (

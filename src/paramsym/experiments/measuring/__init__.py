@@ -1,0 +1,1 @@
+"""What tasks compute, and how their arrays are read."""

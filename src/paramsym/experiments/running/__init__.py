@@ -1,0 +1,1 @@
+"""Running tasks to the end, wherever, and keeping what they find."""
