@@ -41,8 +41,10 @@ def test_one_value_says_nothing_of_its_spread() -> None:
 
 def test_an_interval_lies_within_or_not() -> None:
     assert within((1.0, 2.0), low=0.5) is True
-    assert within((1.0, 2.0), low=1.5) is False
-    assert within((1.0, 2.0), high=1.5) is False
+    assert within((1.0, 2.0), low=1.5) is None
+    assert within((1.0, 2.0), high=1.5) is None
+    assert within((1.0, 2.0), low=2.5) is False
+    assert within((1.0, 2.0), high=0.5) is False
     assert within((-3.0, 2.0), high=2.0) is True
 
 
@@ -86,9 +88,10 @@ def test_bad_input_is_refused(call, message: str) -> None:
 def test_an_interval_on_one_side_of_zero() -> None:
     assert excludes_zero((0.1, 2))
     assert excludes_zero((-2, -0.1))
-    assert excludes_zero((-0.1, 0.1)) is False
+    assert excludes_zero((-0.1, 0.1)) is None
     assert excludes_zero((-math.inf, math.inf)) is None
     assert above_zero((0.1, 2))
-    assert above_zero((0.0, 2)) is False
+    assert above_zero((0.0, 2)) is None
+    assert above_zero((-0.1, 0.01), 0.02) is False
     assert above_zero((-2, -0.1)) is False
     assert above_zero((-math.inf, math.inf)) is None

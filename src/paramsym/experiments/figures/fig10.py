@@ -152,7 +152,7 @@ def smaller_drop(found: Comparison, scale: float, published: bool) -> Finding:
         REFERENCE,
         f"The group ensemble changes the accuracy by {100 * own.value:+.1f} points. Its accuracy "
         f"minus that of the baseline, in points: {each}.",
-        gains[least].interval[0] > 0,
+        above_zero(gains[least].interval),
         "the interval of every difference is above 0",
         gains[least].value,
         gains[least].interval,

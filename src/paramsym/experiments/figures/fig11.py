@@ -31,7 +31,7 @@ from paramsym.experiments.measuring.attacking import (
     attacked_of,
 )
 from paramsym.experiments.measuring.image_models import Training
-from paramsym.experiments.measuring.intervals import each_of, within
+from paramsym.experiments.measuring.intervals import Interval, above_zero, each_of, within
 from paramsym.report.style import BLUE, CYAN, FAINT, GREEN, PURPLE, RED, WIDTH, YELLOW, figure_style
 from paramsym.robustness import (
     paired_difference,
@@ -142,7 +142,7 @@ def improves(found: Attacked, *, adaptive: bool) -> Finding:
         ("ours, after " if adaptive else "") + REFERENCE,
         "Accuracy of the ensemble minus that of the single model, attacked as strongly, in points: "
         f"{each}. Without attack {100 * clean.value:+.1f}.",
-        least.interval[0] > 0,
+        above_zero(least.interval, NEGLIGIBLE),
         "the intervals of all strengths are above 0",
         least.value,
         least.interval,
@@ -213,7 +213,7 @@ def beats(found: Attacked) -> Finding:
         "example made on the ensemble and on that made on the single model. For each ensemble its "
         f"best ε of {', '.join(f'{s:g}' for s in strengths)}: accuracy minus that of the single "
         f"model, in points: {each}.",
-        best[first].interval[0] > 0,
+        any_above_zero([gain.interval for gain in gains.values()]),
         "the interval of one of them is above 0, jointly",
         best[first].value,
         best[first].interval,
@@ -221,6 +221,14 @@ def beats(found: Attacked) -> Finding:
         note="Where an ensemble stands its own examples better than those of the single model, its "
         "gradient misleads the attack: that is no robustness.",
     )
+
+
+def any_above_zero(intervals: Sequence[Interval]) -> bool | None:
+    """Whether one of several values is above 0; not, if none can be by more than is negligible."""
+    each = [above_zero(interval, NEGLIGIBLE) for interval in intervals]
+    if any(each):
+        return True
+    return None if None in each else False
 
 
 def standard(found: Attacked) -> Finding:
@@ -240,7 +248,7 @@ def standard(found: Attacked) -> Finding:
         f"{single.shape[-1]} images a seed: accuracy {100 * float(group.double().mean()):.1f} % "
         f"(mean probability of the ensemble, which is attacked) and "
         f"{100 * float(single.double().mean()):.1f} % (single model).",
-        gain.interval[0] > 0,
+        above_zero(gain.interval, NEGLIGIBLE),
         bound,
         gain.value,
         gain.interval,

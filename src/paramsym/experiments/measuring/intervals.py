@@ -74,27 +74,39 @@ def bootstrap_interval(
 
 
 def within(interval: Interval, low: float = -math.inf, high: float = math.inf) -> bool | None:
-    """Whether all of an interval lies between two numbers; `None` if it says nothing.
+    """Whether the true value lies between two numbers, as far as its interval tells.
 
-    The interval of one repetition is the whole line, and decides nothing.
+    Returns:
+        `True` if all of the interval does, `False` if none of it does, `None` if it is undecided,
+        as always from one repetition alone.
     """
-    if interval == (-math.inf, math.inf):
-        return None
-    return low <= interval[0] and interval[1] <= high
+    if low <= interval[0] and interval[1] <= high:
+        return True
+    return False if interval[1] < low or interval[0] > high else None
 
 
-def above_zero(interval: Interval) -> bool | None:
-    """Whether all of an interval is above 0; `None` if it says nothing."""
-    if interval == (-math.inf, math.inf):
-        return None
-    return interval[0] > 0
+def above_zero(interval: Interval, least: float = 0.0) -> bool | None:
+    """Whether the true value is above 0, as far as its interval tells.
+
+    Args:
+        interval: Of the value.
+        least: The least value that would matter.
+
+    Returns:
+        `True` if all of the interval is above 0, `False` if none of it is above `least`, else
+        `None`.
+    """
+    if interval[0] > 0:
+        return True
+    return False if interval[1] <= least else None
 
 
 def excludes_zero(interval: Interval) -> bool | None:
-    """Whether an interval lies on one side of 0; `None` if it says nothing."""
-    if interval == (-math.inf, math.inf):
-        return None
-    return interval[0] > 0 or interval[1] < 0
+    """`True` if an interval lies on one side of 0, and `None`, undecided, if it does not.
+
+    That a value is 0 exactly no interval can show.
+    """
+    return True if interval[0] > 0 or interval[1] < 0 else None
 
 
 def each_of(count: int, level: float = 0.95) -> float:
