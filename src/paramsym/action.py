@@ -4,14 +4,15 @@ Functions over `Family` values and parameter dicts. They are pure, read names an
 so run under `torch.func` (grad, vmap, jvp) on any floating dtype and device.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor
 
 from paramsym.family import Family
 from paramsym.ports import Port
-from paramsym.rows import RowsOf, row_dots, rows_of, scale
+from paramsym.rows import RowsOf, is_plain, row_dots, rows_of, scale, summable
+from paramsym.sharded import aligned, here, opened, summed, through
 
 
 def act(
@@ -29,12 +30,34 @@ def act(
         A new dict with the same keys. Entries that no factor moves are the same tensors.
     """
     moved = dict(params)
+    _act(factors, moved, set())
+    return moved
+
+
+def act_(factors: Iterable[tuple[Family, Tensor]], params: Mapping[str, Tensor]) -> None:
+    """As `act`, on the tensors themselves: beside them one new parameter exists at a time."""
+    _act(factors, _Overwritten(params), set(params))
+
+
+class _Overwritten(dict[str, Tensor]):
+    """Parameters to which one assigns by writing into their tensors."""
+
+    def __setitem__(self, name: str, value: Tensor) -> None:
+        if here(value).data_ptr() != here(self[name]).data_ptr():
+            self[name].copy_(value)
+
+
+def _act(
+    factors: Iterable[tuple[Family, Tensor]], moved: dict[str, Tensor], owned: set[str]
+) -> None:
+    """Move `moved`; the tensors named in `owned`, to which it adds its own, may be overwritten."""
     held: dict[str, list[tuple[Port, Tensor]]] = {}
 
     def settle(names: Iterable[str]) -> None:
         for name in names:
             if name in held:
-                moved[name] = scale(moved[name], held.pop(name))
+                moved[name] = scale(moved[name], held.pop(name), overwrite=name in owned)
+                owned.add(name)
 
     for family, g in factors:
         if family.group.diagonal:
@@ -46,26 +69,57 @@ def act(
                 held.setdefault(port.parameter, []).append((port, power))
             continue
         settle(family.moves | family.reads)
-        _act_by_matrices(family, g, moved)
+        _act_by_matrices(family, g, moved, owned)
         translation = family.group.translation(g)
         if translation is not None:
             for term in family.terms:
                 name = term.target.parameter
                 moved[name] = term.target.add(moved[name], term.change(translation, moved))
     settle(list(held))
-    return moved
 
 
-def _act_by_matrices(family: Family, g: Tensor, moved: dict[str, Tensor]) -> None:
+def _act_by_matrices(family: Family, g: Tensor, moved: dict[str, Tensor], owned: set[str]) -> None:
     matrix = family.group.linear(g)
     if matrix is None:
         return
     inverse = family.group.linear(family.group.inverse(g))
     assert inverse is not None
     for port in family.ports:
-        tensor = moved[port.parameter]
-        rho = (inverse.mT if port.dual else matrix).to(tensor)
-        moved[port.parameter] = port.put(tensor, _framed(rho, port, moved, port.rows(tensor)))
+        rho = inverse.mT if port.dual else matrix
+
+        def change(rows: Tensor, rho: Tensor = rho, port: Port = port) -> Tensor:
+            return _framed(rho, port, moved, rows)
+
+        name = port.parameter
+        moved[name] = _through_port(port, moved[name], change, overwrite=name in owned)
+        owned.add(name)
+
+
+def _through_port(
+    port: Port,
+    tensor: Tensor,
+    change: Callable[[Tensor], Tensor],
+    onto: Callable[[Tensor], Tensor] | None = None,
+    *,
+    overwrite: bool = False,
+) -> Tensor:
+    """The tensor, or `onto(tensor)`, with the port's rows replaced by what `change` makes of them.
+
+    A sharded parameter is cut along its columns for it, where the port sees the axes as they are.
+    """
+
+    def replaced(part: Tensor) -> Tensor:
+        own = port.on_part(part.shape, tensor.shape)
+        rows = change(own.rows(part))
+        base = onto(part) if onto else part
+        if not (is_plain(base, rows) and own.writes_into(base)):
+            return own.put(base, rows)
+        # Where no transform forbids it, into memory in the parameter's own order.
+        result = base if overwrite or onto else base.clone()
+        own.write_(result, rows)
+        return result
+
+    return through(tensor, port.whole_axes(tensor.shape), replaced)
 
 
 def tangent(
@@ -92,12 +146,14 @@ def tangent(
                 tensor = params[port.parameter]
                 if family.group.diagonal:
                     degree = -port.degree if port.dual else port.degree
-                    rate = port.spread((degree * linear).to(tensor), 0.0)
-                    add(port.parameter, (tensor.reshape(port.view) * rate).reshape(tensor.shape))
+                    add(port.parameter, scale(tensor, [(port, degree * linear)], rest=0.0))
                 else:
-                    rho = (-linear.mT if port.dual else linear).to(tensor)
-                    rows = _framed(rho, port, params, port.rows(tensor))
-                    add(port.parameter, port.put(torch.zeros_like(tensor), rows))
+                    rho = -linear.mT if port.dual else linear
+
+                    def turned(rows: Tensor, rho: Tensor = rho, port: Port = port) -> Tensor:
+                        return _framed(rho, port, params, rows)
+
+                    add(port.parameter, _through_port(port, tensor, turned, torch.zeros_like))
         translation = family.group.translation(M)
         if translation is not None:
             for term in family.terms:
@@ -150,12 +206,12 @@ def _moment(
             share = degree * port.collect(dots[rows_of(port)])
         else:
             share = _matrix_moment(port, params, covector)
-        linear = share if linear is None else linear + share
+        linear = share if linear is None else linear + share.to(linear.device)
     translation: Tensor | None = None
     for term in family.terms:
         share = term.adjoint(term.target.read(covector), params)
         share = share.expand((*group.shape[: share.ndim - 1], group.n))
-        translation = share if translation is None else translation + share
+        translation = share if translation is None else translation + share.to(translation.device)
     if group.translates and translation is None:
         assert linear is not None
         translation = linear.new_zeros(linear.shape[:2])
@@ -165,16 +221,23 @@ def _moment(
 def _matrix_moment(
     port: Port, params: Mapping[str, Tensor], covector: Mapping[str, Tensor]
 ) -> Tensor:
-    x, y = port.rows(params[port.parameter]), port.rows(covector[port.parameter])
+    tensor = params[port.parameter]
+    cut = opened(tensor, port.whole_axes(tensor.shape))
+    part, other = here(cut), here(aligned(covector[port.parameter], cut))
+    own = port.on_part(part.shape, tensor.shape)
+    x, y = own.rows(summable(part)), own.rows(summable(other))
     if port.frame is not None:
-        gain = port.frame.diagonal(params, *port.index.shape[:2])
+        gain = port.frame.diagonal(params, *port.index.shape[:2]).to(x.device)
         x, y = (x * gain, y / gain) if port.dual else (x / gain, y * gain)
-    return -(x @ y.mT) if port.dual else y @ x.mT
+    share = -(x @ y.mT) if port.dual else y @ x.mT
+    return summed(share, cut)
 
 
 def _framed(rho: Tensor, port: Port, params: Mapping[str, Tensor], rows: Tensor) -> Tensor:
     """Apply a matrix to rows, conjugated by the port's frame; readers by the dual gain."""
+    rho = rho.to(rows)
     if port.frame is None:
-        return rho @ rows
+        # A product is laid out as its last factor is; rows of a column port lie one apart.
+        return rho @ rows if rows.stride(-1) == 1 else (rows.mT @ rho.mT).mT
     gain = port.frame.diagonal(params, *port.index.shape[:2]).to(rows)
     return (rho @ (rows * gain)) / gain if port.dual else gain * (rho @ (rows / gain))

@@ -23,7 +23,9 @@ def conserved(families: Iterable[Family], params: Mapping[str, Tensor]) -> dict[
     Returns:
         For each family a tensor Q of its group's shape, in the symmetric part of the (dual)
         algebra: Q_M(θ) = ⟨Q, M⟩ for symmetric M. For scalings `[h]`, for GL(n) a symmetric
-        `[n, n]` matrix. For translations along constant directions Q is linear in θ.
+        `[n, n]` matrix. For translations along constant directions Q is linear in θ. Of the
+        parameters' dtype, float32 for half precision, and on the device of the first port's
+        parameter; of sharded parameters a plain tensor, equal in all processes.
     """
     lawful = [family for family in families if family.has_law]
     found = moments(lawful, params, params)

@@ -17,6 +17,7 @@ from paramsym.groups import (
     PositiveScaling,
 )
 from paramsym.ports import Port
+from paramsym.sharded import whole
 from paramsym.terms import Term
 
 
@@ -205,7 +206,7 @@ class Family:
             if source.power == -1
         ]
         for name, offset in dict.fromkeys(divisors):
-            zeros = int((params[name] + offset == 0).sum())
+            zeros = int((whole(params[name]) + offset == 0).sum())
             if zeros:
                 shifted = f" plus {offset}" if offset else ""
                 raise ValueError(

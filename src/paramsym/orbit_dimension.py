@@ -8,6 +8,7 @@ from torch import Tensor
 from paramsym.action import tangent
 from paramsym.family import Family
 from paramsym.groups import Group
+from paramsym.sharded import whole
 
 DENSE_LIMIT = 40_000_000
 """Largest matrix of tangents, in entries (320 MB in float64), that is built."""
@@ -38,7 +39,7 @@ def tangent_rank(
         )
     if total * generators == 0:
         return 0
-    exact = {name: p.detach().double().cpu() for name, p in params.items()}
+    exact = {name: whole(p.detach()).double().cpu() for name, p in params.items()}
     rows = torch.zeros(generators, total, dtype=torch.float64)
     offsets: dict[str, int] = {}
     for name in moved:

@@ -8,6 +8,8 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from paramsym.sharded import here, require_placements, summed
+
 
 @final
 @dataclass(frozen=True)
@@ -109,8 +111,22 @@ def _check_entry(tensor: object, p: Parameter, argument: str, values: bool) -> N
             f"{where} must have shape {p.shape}, as at discovery; got {tuple(tensor.shape)}. "
             "Discover the symmetry of this model anew if its sizes have changed."
         )
-    if values and not bool(torch.isfinite(tensor).all()):
-        bad = int((~torch.isfinite(tensor)).sum())
+    require_placements(tensor, where)
+    bad = _not_finite(tensor) if values else 0
+    if bad:
         raise ValueError(
             f"{where} must be finite; {bad} of {tensor.numel()} entries are NaN or infinite."
         )
+
+
+def _not_finite(tensor: Tensor) -> int:
+    """How many entries are NaN or infinite."""
+    part = here(tensor.detach())
+    if part.is_floating_point() and part.numel():
+        # One pass, and no mask as large as the parameter.
+        lowest, highest = part.aminmax()
+        bad = not bool(torch.isfinite(lowest) & torch.isfinite(highest))
+    else:
+        bad = True
+    found = (~torch.isfinite(part)).sum() if bad else torch.zeros((), dtype=torch.int64)
+    return int(summed(found.to(part.device), tensor))

@@ -6,13 +6,15 @@ A port says which coordinates of one parameter axis are coordinates of the space
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import final
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from paramsym.sharded import whole
 
 
 @final
@@ -30,7 +32,7 @@ class Frame:
 
     def diagonal(self, params: Mapping[str, Tensor], copies: int, n: int) -> Tensor:
         """The gain as a tensor of shape `[copies or 1, n, 1]`."""
-        gain = params[self.parameter].reshape(-1, n, 1)
+        gain = whole(params[self.parameter]).reshape(-1, n, 1)
         assert gain.shape[0] in (1, copies)
         return gain + self.offset if self.offset else gain
 
@@ -138,6 +140,14 @@ class Port:
         """Number of rows of the view along the port's axes."""
         return math.prod(self.view[a] for a in self.axes)
 
+    def whole_axes(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Axes of a parameter of this shape along which it may not be cut for this port."""
+        return self.axes if self.view == shape else tuple(range(len(shape)))
+
+    def on_part(self, part: tuple[int, ...], shape: tuple[int, ...]) -> "Port":
+        """The same port on a part of a parameter, cut along other axes than `whole_axes`."""
+        return self if part == shape else replace(self, view=tuple(part))
+
     @cached_property
     def width(self) -> int:
         """Vectors of the hidden space that this port holds, per copy."""
@@ -150,8 +160,14 @@ class Port:
     @cached_property
     def _is_all(self) -> bool:
         """Whether the index lists every row once, in order."""
+        return self._run == 0 and self.index.numel() == self.row_count
+
+    @cached_property
+    def _run(self) -> int | None:
+        """The first row taken, if the index lists consecutive rows in order."""
         flat = self.index.flatten()
-        return len(flat) == self.row_count and bool((flat == torch.arange(len(flat))).all())
+        start = int(flat[0]) if len(flat) else 0
+        return start if bool((flat == torch.arange(start, start + len(flat))).all()) else None
 
     # -- vectors of the hidden space held in a parameter ------------------------------------
 
@@ -159,7 +175,9 @@ class Port:
         """The rows taken, `[copies, n, width]`."""
         copies, n, _ = self.index.shape
         rows = self._as_rows(tensor)
-        if not self._is_all:
+        if self._run is not None:
+            rows = rows.narrow(0, self._run, self.index.numel())
+        else:
             rows = rows.index_select(0, self.index.flatten().to(rows.device))
         return rows.reshape(copies, n, -1)
 
@@ -169,6 +187,23 @@ class Port:
         if not self._is_all:
             flat = self._as_rows(tensor).index_copy(0, self.index.flatten().to(flat.device), flat)
         return self._from_rows(flat, tensor)
+
+    def writes_into(self, tensor: Tensor) -> bool:
+        """Whether `write_` can see the rows in the tensor's own memory."""
+        return self.view == tensor.shape or tensor.is_contiguous()
+
+    def write_(self, tensor: Tensor, rows: Tensor) -> None:
+        """Replace the rows taken in the tensor itself."""
+        sizes = [self.view[a] for a in self.axes]
+        inside = tensor.view(self.view).permute(*self.axes, *self._rest)
+        values = rows.reshape(-1, *(self.view[a] for a in self._rest))
+        if self._is_all:
+            inside.copy_(values.reshape(inside.shape))
+        elif self._run is not None and len(sizes) == 1:
+            inside.narrow(0, self._run, len(values)).copy_(values)
+        else:
+            taken = torch.unravel_index(self.index.flatten().to(tensor.device), sizes)
+            inside.index_put_(taken, values)
 
     def _as_rows(self, tensor: Tensor) -> Tensor:
         order = (*self.axes, *self._rest)

@@ -4,14 +4,19 @@ What scalings do to a parameter, and their moment maps, are limited by memory al
 happens to one parameter happens in one pass over it.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 from torch._C._functorch import peek_interpreter_stack
 
 from paramsym.ports import Port
+from paramsym.sharded import aligned, here, is_sharded, joined, part_of, summed, whole
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
 
 BLOCK = 2**17
 """Entries that are multiplied at a time, so that products stay in the cache."""
@@ -43,10 +48,28 @@ def row_dots(
         wanted.setdefault((rows.parameter, rows.view), {})[rows.axes] = None
     found = {}
     for (name, view), kinds in wanted.items():
-        x, y = left[name].reshape(view), right[name].reshape(view)
-        for axes, dots in zip(kinds, _dots(x, y, list(kinds)), strict=True):
+        for axes, dots in zip(
+            kinds, _joint_dots(left[name], right[name], view, list(kinds)), strict=True
+        ):
             found[RowsOf(name, view, axes)] = dots
     return found
+
+
+def _joint_dots(
+    left: Tensor, right: Tensor, view: tuple[int, ...], kinds: Sequence[tuple[int, ...]]
+) -> list[Tensor]:
+    """As `_dots`, of parameters that may be sharded."""
+    if not is_sharded(left) or view != left.shape:
+        return _dots(whole(left).reshape(view), whole(right).reshape(view), kinds)
+    x, y = left.to_local(), here(aligned(right, left))
+    if x.numel():
+        parts = _dots(x, y, kinds)
+    else:
+        parts = [summable(x.new_zeros(math.prod(x.shape[a] for a in axes))) for axes in kinds]
+    return [
+        summed(dots.reshape([x.shape[a] for a in axes]), left, axes).flatten()
+        for dots, axes in zip(parts, kinds, strict=True)
+    ]
 
 
 def _dots(x: Tensor, y: Tensor, kinds: Sequence[tuple[int, ...]]) -> list[Tensor]:
@@ -55,7 +78,7 @@ def _dots(x: Tensor, y: Tensor, kinds: Sequence[tuple[int, ...]]) -> list[Tensor
     along: dict[tuple[int, ...], list[Tensor]] = {axes: [] for axes in kinds if 0 in axes}
     total: Tensor | None = None
     for start in range(0, x.shape[0], step):
-        product = x[start : start + step] * y[start : start + step]
+        product = summable(x[start : start + step]) * summable(y[start : start + step])
         for axes, pieces in along.items():
             pieces.append(_sum_except(product, axes))
         if len(along) < len(kinds):
@@ -71,30 +94,58 @@ def _dots(x: Tensor, y: Tensor, kinds: Sequence[tuple[int, ...]]) -> list[Tensor
     return sums
 
 
+def summable(tensor: Tensor) -> Tensor:
+    """The tensor in float32 at least: Q is a small difference of large sums of products, of which
+    half precision would keep nothing."""
+    return tensor.float() if tensor.dtype.itemsize < 4 else tensor
+
+
 def _sum_except(product: Tensor, axes: tuple[int, ...]) -> Tensor:
     others = [a for a in range(product.ndim) if a not in axes]
     return product.sum(others) if others else product
 
 
-def scale(tensor: Tensor, factors: Iterable[tuple[Port, Tensor]]) -> Tensor:
-    """Multiply a parameter by all the scalings that it takes part in; a new tensor.
+def scale(
+    tensor: Tensor,
+    factors: Iterable[tuple[Port, Tensor]],
+    *,
+    rest: float = 1.0,
+    overwrite: bool = False,
+) -> Tensor:
+    """Multiply a parameter by all the scalings that it takes part in.
 
     Args:
         tensor: The parameter.
         factors: Ports on it, each with scales `[copies, n]`.
+        rest: What multiplies rows that a port leaves out.
+        overwrite: Whether the tensor's memory may hold the result, which is new otherwise.
     """
     joint: dict[RowsOf, Tensor] = {}
     for port, scales in factors:
-        factor = port.spread(scales.to(tensor), 1.0)
+        factor = port.spread(scales.to(here(tensor)), rest)
         rows = rows_of(port)
         joint[rows] = joint[rows] * factor if rows in joint else factor
+    if is_sharded(tensor):
+        return joined(_scaled_part(tensor, joint, overwrite), tensor)
     result = tensor
     for rows, factor in joint.items():
         view, factor = result.reshape(rows.view), _widened(factor, rows.view)
         # Memory is dear: what was made here is overwritten, where no transform forbids it.
-        overwrite = result is not tensor and _is_plain(view, factor)
-        result = (view.mul_(factor) if overwrite else view * factor).reshape(tensor.shape)
+        free = (overwrite or result is not tensor) and is_plain(view, factor)
+        result = (view.mul_(factor) if free else view * factor).reshape(tensor.shape)
     return result
+
+
+def _scaled_part(tensor: "DTensor", joint: Mapping[RowsOf, Tensor], overwrite: bool) -> Tensor:
+    """This process's part of a sharded parameter, scaled."""
+    part = tensor.to_local()
+    for rows, factor in joint.items():
+        if rows.view != tensor.shape:
+            factor = factor.expand(rows.view).reshape(tensor.shape)
+        factor = part_of(factor, tensor)
+        part = part.mul_(factor) if overwrite and is_plain(part, factor) else part * factor
+        overwrite = True
+    return part
 
 
 def _widened(factor: Tensor, view: tuple[int, ...]) -> Tensor:
@@ -106,7 +157,7 @@ def _widened(factor: Tensor, view: tuple[int, ...]) -> Tensor:
     return factor.expand(*factor.shape[: last + 1], *view[last + 1 :]).contiguous()
 
 
-def _is_plain(*tensors: Tensor) -> bool:
+def is_plain(*tensors: Tensor) -> bool:
     """Whether neither autograd nor a `torch.func` transform follows these tensors."""
     inside = peek_interpreter_stack() is not None
     return not inside and not any(tensor.requires_grad for tensor in tensors)

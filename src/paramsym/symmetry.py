@@ -13,6 +13,7 @@ from paramsym.element import AlgebraElement, GroupElement
 from paramsym.family import Family
 from paramsym.orbit_dimension import generic_dim, tangent_rank
 from paramsym.parameters import Parameter, check_params
+from paramsym.sharded import is_fully_sharded, require_equal
 
 
 @final
@@ -233,7 +234,8 @@ class Symmetry:
         Args:
             g: A group element from `sample`, a product of such, or a dict from family names to
                 group elements, applied in that order. It is cast to the parameters' dtype.
-            params: Parameter dict.
+            params: Parameter dict. Sharded parameters (`DTensor`) keep their placements; every
+                process must hold the same `g`.
             check: Also check values: finite parameters, gains that are not zero, membership in the
                 group.
 
@@ -241,19 +243,31 @@ class Symmetry:
             A new dict; parameters that nothing moves are the same tensors.
 
         Raises:
-            ValueError: If a name or shape does not fit, or with `check` a value.
+            ValueError: If a name or shape does not fit, or with `check` a value; also if `g`
+                differs between processes that share the parameters.
             TypeError: If an entry is not a floating-point tensor.
         """
+        return action.act(self._checked(g, params, check), params)
+
+    def _checked(
+        self, g: GroupElement | Mapping[str, Tensor], params: Mapping[str, Tensor], check: bool
+    ) -> list[tuple[Family, Tensor]]:
         self._check(params, check=check)
-        letters = self._letters(g, check)
+        letters = self._letters(g)
+        require_equal([letter for _, letter in letters], params.values(), "g")
         if check:
-            for family, _ in letters:
+            for family, letter in letters:
+                _require_member(family, letter)
                 family.require_gains(params)
-        return action.act(letters, params)
+        return letters
 
     @torch.no_grad()
     def act_(self, g: GroupElement | Mapping[str, Tensor], model: nn.Module) -> None:
         """Move a module's parameters in place; all of them or, on an error, none.
+
+        Everything is checked first. Then the parameters move one after the other: the extra memory
+        is that of the largest. Modules under `fully_shard` are resharded first, because what is
+        written to gathered parameters is lost.
 
         Raises:
             ValueError: As `act`; also if the symmetry depends on the mode and the model is in the
@@ -268,11 +282,11 @@ class Symmetry:
                 "and the model computes another function there. "
                 f"Call `model.{self.mode}()` first, or discover it in {now} mode."
             )
+        for module in model.modules():
+            if is_fully_sharded(module):
+                module.reshard()
         params = dict(model.named_parameters())
-        moved = self.act(g, params, check=True)
-        for name, tensor in params.items():
-            if moved[name] is not tensor:
-                tensor.copy_(moved[name])
+        action.act_(self._checked(g, params, check=True), params)
 
     def tangent(
         self, M: AlgebraElement | Mapping[str, Tensor], params: Mapping[str, Tensor]
@@ -286,7 +300,9 @@ class Symmetry:
             ValueError: If a name or shape does not fit.
         """
         self._check(params)
-        field = action.tangent(self._parts(M, "M"), params)
+        parts = self._parts(M, "M")
+        require_equal([part for _, part in parts], params.values(), "M")
+        field = action.tangent(parts, params)
         return {k: field[k] if k in field else torch.zeros_like(p) for k, p in params.items()}
 
     def moment(
@@ -320,7 +336,9 @@ class Symmetry:
         """
         self._check(params)
         total: Tensor | None = None
-        for family, part in self._parts(M, "M"):
+        parts = self._parts(M, "M")
+        require_equal([part for _, part in parts], params.values(), "M")
+        for family, part in parts:
             scale = part.abs().max()
             if scale == 0:
                 continue
@@ -337,8 +355,9 @@ class Symmetry:
                     "because it touches a frozen parameter or its field is not a gradient. "
                     "`symmetry.conserved(params)` lists the families that have one."
                 )
-            share = (action.moment(family, params, params) * part.to(params[_any(family)])).sum()
-            total = share if total is None else total + share
+            P = action.moment(family, params, params)
+            share = (P * part.to(P)).sum()
+            total = share if total is None else total + share.to(total.device)
         return torch.zeros(()) if total is None else total
 
     def angular_momentum(
@@ -358,9 +377,7 @@ class Symmetry:
     def _check(self, params: Mapping[str, Tensor], *, check: bool = False) -> None:
         check_params(params, self.parameters, values=check)
 
-    def _letters(
-        self, g: GroupElement | Mapping[str, Tensor], check: bool
-    ) -> list[tuple[Family, Tensor]]:
+    def _letters(self, g: GroupElement | Mapping[str, Tensor]) -> list[tuple[Family, Tensor]]:
         if isinstance(g, AlgebraElement):
             raise TypeError("`g` must be a group element; got an algebra element. Use `M.exp()`.")
         if isinstance(g, GroupElement):
@@ -372,16 +389,7 @@ class Symmetry:
                 "`g` must be a group element or a dict of tensors by family name; "
                 f"got {type(g).__name__}. Draw it with `symmetry.sample(...)`."
             )
-        letters = [(self._family_of(name, tensor, "g"), tensor) for name, tensor in pairs]
-        if check:
-            for family, tensor in letters:
-                if not family.group.contains(tensor):
-                    raise ValueError(
-                        f'`g["{family.name}"]` is not an element of {family.group} to rounding: '
-                        "it must be finite, invertible and in the group. "
-                        "Draw it with `symmetry.sample(...)`."
-                    )
-        return letters
+        return [(self._family_of(name, tensor, "g"), tensor) for name, tensor in pairs]
 
     def _parts(
         self, M: AlgebraElement | Mapping[str, Tensor], argument: str
@@ -404,5 +412,10 @@ class Symmetry:
         return family
 
 
-def _any(family: Family) -> str:
-    return next(iter(family.moves))
+def _require_member(family: Family, g: Tensor) -> None:
+    if not family.group.contains(g):
+        raise ValueError(
+            f'`g["{family.name}"]` is not an element of {family.group} to rounding: '
+            "it must be finite, invertible and in the group. "
+            "Draw it with `symmetry.sample(...)`."
+        )

@@ -11,6 +11,8 @@ from typing import final
 import torch
 from torch import Tensor
 
+from paramsym.sharded import here, is_sharded, joined, part_of, whole
+
 
 @final
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Slot:
     block: tuple[tuple[int, int] | None, ...] = ()
 
     def read(self, params: Mapping[str, Tensor]) -> Tensor:
-        tensor = params[self.parameter]
+        tensor = whole(params[self.parameter])
         return tensor[tuple(slice(*b) if b else slice(None) for b in self.block)]
 
     def add(self, tensor: Tensor, change: Tensor) -> Tensor:
@@ -34,9 +36,11 @@ class Slot:
         padding: list[int] = []
         for size, b in zip(tensor.shape, self._bounds(tensor.shape), strict=True):
             padding = [b[0], size - b[1], *padding]
-        return (
-            tensor + torch.nn.functional.pad(change, padding) if any(padding) else tensor + change
-        )
+        if any(padding):
+            change = torch.nn.functional.pad(change, padding)
+        if is_sharded(tensor):
+            return joined(tensor.to_local() + part_of(change, tensor), tensor)
+        return tensor + change
 
     def within(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Shape of the block in a parameter of this shape.
@@ -133,14 +137,17 @@ class Term:
         given = "".join(inputs)
         kept = "".join(letter for letter in output if letter in given)
         target = params[self.target.parameter]
-        sources = [source.read(params).to(target) for source in self.sources]
-        value = torch.einsum(f"{','.join(inputs)}->{kept}", translation.to(target), *sources)
+        like = here(target)
+        sources = [source.read(params).to(like) for source in self.sources]
+        value = torch.einsum(f"{','.join(inputs)}->{kept}", translation.to(like), *sources)
         spread = value[tuple(slice(None) if x in given else None for x in output)]
         return (self.coefficient * spread).expand(self.target.within(target.shape))
 
     def adjoint(self, covector: Tensor, params: Mapping[str, Tensor]) -> Tensor:
         """The translation's share of ⟨covector, change⟩, shaped like the translation."""
         inputs, output = self._letters
+        if covector.dtype.itemsize < 4:
+            covector = covector.float()  # sums over many entries, as in every moment
         sources = [source.read(params).to(covector) for source in self.sources]
         given = "".join([output, *inputs[1:]])
         kept = "".join(letter for letter in inputs[0] if letter in given)
