@@ -4,7 +4,8 @@ Both front ends (`exporting`, `dispatching`) produce this; nothing above it know
 recorded.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, final
@@ -242,7 +243,7 @@ def replay(
 
     is_leaf = lambda x: isinstance(x, Ref)  # noqa: E731
     # The plain attention kernel has a forward derivative.
-    with torch.random.fork_rng(devices=[]), sdpa_kernel(SDPBackend.MATH):
+    with torch.random.fork_rng(devices=[]), sdpa_kernel(SDPBackend.MATH), _wide_by_default():
         torch.manual_seed(seed)
         for position, record in enumerate(recording.records):
             args = pytree.tree_map(argument, record.args, is_leaf=is_leaf)
@@ -256,6 +257,17 @@ def replay(
                 if i is not None and recording.last_reads.get(i, -1) <= position:
                     values.pop(i, None)
     return [values[i] for i in recording.outputs]
+
+
+@contextmanager
+def _wide_by_default() -> Iterator[None]:
+    """Tensors that the model makes of numbers, without naming a dtype, are float64 too."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def widen(tensor: Tensor) -> Tensor:

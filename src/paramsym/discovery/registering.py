@@ -94,7 +94,7 @@ def register_activation(
         ValueError: If the op has a rule already, `sigma` is not the op, or its symmetries are not
             stable or not among those that discovery can use; the op then stays a barrier.
     """
-    name = _name(op)
+    name = name_of(op)
     if name in RULES:
         raise ValueError(
             f"`op`: {name!r} has a rule already ({RULES[name].__name__}). A rule that was "
@@ -124,7 +124,7 @@ def _function(name: str, op: Any, arguments: Mapping[str, Any]) -> Callable[[Ten
     return partial(op, **arguments)
 
 
-def _name(op: Any) -> str:
+def name_of(op: Any) -> str:
     """The op's name as recordings have it."""
     qualified = op if isinstance(op, str) else None
     for attribute in ("_qualname", "_qualified_op_name", "_name"):

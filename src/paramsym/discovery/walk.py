@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from paramsym.discovery.facts import Facts, distinct_rows
-from paramsym.discovery.labels import Labels, Layer, Value
+from paramsym.discovery.labels import FIXED, Labels, Layer, Value
 from paramsym.discovery.ops import LAYOUTS, READS_SQUARES, RULES, Call
 from paramsym.discovery.ops.registry import STOPS_GRADIENT, Result
 from paramsym.discovery.recording import Record, Recording, Ref
@@ -56,6 +56,8 @@ def walk(recording: Recording) -> Walk:
                 values[i] = value if value is not None else Value(recording.shapes[i])
     for i in recording.outputs:
         facts.pin(_settled(values[i], facts))
+    if any(record.is_sink for record in recording.records):
+        _pin_unread(labelled, facts)
     _state_gauges(labelled, facts)
     return Walk(facts, labelled)
 
@@ -162,21 +164,37 @@ def _label_parameters(recording: Recording, facts: Facts) -> dict[str, Value]:
     """One label a coordinate of every axis; some ops ask for another layout."""
     layouts: dict[str, tuple[Layer, ...]] = {}
     shapes = {p.name: p.shape for p in recording.parameters if p.is_real}
+    names = {i: name for i, name in recording.parameter_ids.items() if name in shapes}
     for index, record in enumerate(recording.records):
-        for argument, reference in record.bind().items():
+        bound = record.bind()
+        for argument, given in bound.items():
             special = LAYOUTS.get((record.op, argument))
-            if special is None or not isinstance(reference, Ref):
+            if special is None:
                 continue
-            name = recording.parameter_ids.get(reference.id)
-            if name in shapes and name not in layouts:
-                call = Call(index, record, record.bind(), (), facts)
-                layouts[name] = special(call, shapes[name])
+            for position, leaf in enumerate(given if isinstance(given, list | tuple) else [given]):
+                name = names.get(leaf.id) if isinstance(leaf, Ref) else None
+                if name is None or name in layouts:
+                    continue
+                call = Call(index, record, bound, (), facts)
+                layers = special(call, shapes[name], position)
+                if layers is not None:
+                    layouts[name] = layers
+        source = next(iter(record.args), None)
+        if _keeps_first_axis(record) and isinstance(source, Ref) and source.id in names:
+            names |= {i: names[source.id] for i in record.outputs if i is not None}
     unused = set(recording.unused)
     return {
         name: Value(shape, layouts.get(name) or _axis_by_axis(shape, facts), parameter=name)
         for name, shape in shapes.items()
         if name not in unused
     }
+
+
+def _keeps_first_axis(record: Record) -> bool:
+    """Whether the call returns its argument with the axes behind the first in another order."""
+    if record.op == "transpose":
+        return 0 not in record.args[1:] and len(record.args) == 3
+    return record.op in ("mT", "_to_copy", "to", "clone", "contiguous")
 
 
 def _axis_by_axis(shape: tuple[int, ...], facts: Facts) -> tuple[Layer, ...]:
@@ -188,6 +206,22 @@ def _axis_by_axis(shape: tuple[int, ...], facts: Facts) -> tuple[Layer, ...]:
         for a in axes
         for size in [shape[a]]
     )
+
+
+def _pin_unread(parameters: dict[str, Value], facts: Facts) -> None:
+    """Where data decide what runs, parts that this run did not read (experts without a token) may
+    be read on other data: nothing is known of them."""
+    read = np.zeros(facts.count, dtype=bool)
+    stated = [rows for blocks in facts.balances.values() for rows in blocks]
+    for labels in [*stated, *facts.same, *facts.dual, *facts.isolated]:
+        read[labels[labels != FIXED]] = True
+    for use in facts.uses:
+        read[use.entries[:, 0]] = True
+    for value in parameters.values():
+        for layer in value.layers:
+            unread = np.unique(layer.labels[~read[layer.labels]])
+            facts.isolate(unread)
+            facts.balance(Layer(unread))
 
 
 def _state_gauges(parameters: dict[str, Value], facts: Facts) -> None:

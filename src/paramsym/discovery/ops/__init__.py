@@ -5,11 +5,13 @@ from paramsym.discovery.ops import (
     convolution,
     elementwise,
     embedding,
+    indexing,
     joining,
     linear,
     normalization,
     pooling,
     reductions,
+    stacking,
     views,
 )
 from paramsym.discovery.ops.registry import LAYOUTS, READS_SQUARES, RULES, Call, rule
@@ -23,11 +25,13 @@ __all__ = [
     "convolution",
     "elementwise",
     "embedding",
+    "indexing",
     "joining",
     "linear",
     "normalization",
     "pooling",
     "reductions",
     "rule",
+    "stacking",
     "views",
 ]

@@ -17,7 +17,7 @@ def _is_transposed(call: Call) -> bool:
 
 
 @layout("weight", *_NAMES)
-def kernel(call: Call, shape: tuple[int, ...]) -> tuple[Layer, ...]:
+def kernel(call: Call, shape: tuple[int, ...], _: int) -> tuple[Layer, ...]:
     """Labels of a kernel: one for every first channel and one for every second channel of every
     group; none for positions, which a convolution ties together, nor for a lone second channel
     (depthwise kernels), which the first one says all about."""

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from paramsym.discovery.labels import FIXED, Layer, Value, compress, map_layers
+from paramsym.discovery.labels import FIXED, Layer, Value, compress, map_layers, pad_left
 from paramsym.discovery.ops.registry import Call, Result, rule
 
 
@@ -29,15 +29,25 @@ def stack(call: Call) -> Result:
 
 
 def _join(call: Call, values: list[Value], dim: int) -> Result:
-    exponents = {tuple(x.exponent for x in v.layers) for v in values if v.layers}
-    if len(exponents) > 1:
-        return call.refuse()
+    """Layers of equal exponent are laid side by side, those along the same axes first; a value
+    that has none of the kind has fixed entries there."""
+    kinds: list[float] = []
+    for value in values:
+        for exponent in {x.exponent for x in value.layers}:
+            wanted = sum(x.exponent == exponent for x in value.layers)
+            kinds += [exponent] * (wanted - kinds.count(exponent))
+    left = [list(pad_left(value.layers, len(call.shape))) for value in values]
     layers = []
-    for k, exponent in enumerate(next(iter(exponents), ())):
+    for exponent in kinds:
         parts = []
-        for value in values:
-            shape = [1] * len(call.shape)
-            labels = value.layers[k].labels if value.layers else np.full(shape, FIXED)
+        axes: tuple[int, ...] | None = None
+        for value, rest in zip(values, left, strict=True):
+            same = [x for x in rest if x.exponent == exponent]
+            labels = np.full([1] * len(call.shape), FIXED)
+            if same:
+                chosen = next((x for x in same if x.axes == axes), same[0])
+                rest[:] = [x for x in rest if x is not chosen]
+                axes, labels = chosen.axes, chosen.labels
             parts.append(np.broadcast_to(labels, _with(labels.shape, dim, value.shape[dim])))
         common = np.broadcast_shapes(*(_with(p.shape, dim, 1) for p in parts))
         spread = [np.broadcast_to(p, _with(common, dim, p.shape[dim])) for p in parts]

@@ -18,7 +18,8 @@ STOPS_GRADIENT = "stops the gradient (detach or no_grad), so that laws of traini
 
 Result = Value | Sequence[Value | None]
 Rule = Callable[["Call"], Result]
-Layout = Callable[["Call", tuple[int, ...]], tuple[Layer, ...]]
+Layout = Callable[["Call", tuple[int, ...], int], tuple[Layer, ...] | None]
+"""From a call, the parameter's shape, and its position in the argument if that is a list."""
 
 
 @final
@@ -114,7 +115,8 @@ def rule(*ops: str, reads_squares: bool = False) -> Callable[[Rule], Rule]:
 
 
 def layout(argument: str, *ops: str) -> Callable[[Layout], Layout]:
-    """Register how a parameter passed as this argument of these ops is labelled."""
+    """Register how a parameter passed as this argument of these ops is labelled; `None` from the
+    layout leaves it to the next use of the parameter."""
 
     def register(function: Layout) -> Layout:
         for op in ops:

@@ -1,9 +1,8 @@
 """Ops that move entries: the same op, run on the labels."""
 
-import torch
 from torch import Tensor
 
-from paramsym.discovery.labels import Layer, Value, compress, full_labels, map_layers
+from paramsym.discovery.labels import Layer, Value, compress, full_labels, pad_left
 from paramsym.discovery.ops.registry import Call, Result, rule
 
 _EXPANSIONS = ("expand", "expand_as", "broadcast_to")
@@ -53,33 +52,11 @@ def _expanded(value: Value, shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple([1] * (len(shape) - len(value.shape)) + value.varies())
 
 
-@rule("index_select")
-def index_select(call: Call) -> Result:
-    """A constant index moves entries; another one may read along unlabelled axes only."""
-    value, dim, index = call["self"], call["dim"], call["index"]
-    if isinstance(index, Value) and index.constant is not None:
-        chosen = index.constant
-        return call.output(map_layers(value, lambda x: x.index_select(dim, chosen)))
-    if any(dim % len(value.shape) in layer.axes for layer in value.layers):
-        return call.refuse()
-    return call.output(value.layers)
-
-
-@rule("index")
-def index(call: Call) -> Result:
-    """Constant indices move entries."""
-    value, indices = call["self"], call["indices"]
-    chosen = [i.constant if isinstance(i, Value) else i for i in indices]
-    constant = all(
-        c is not None or i is None for c, i in zip(chosen, indices, strict=True)
-    ) and not any(c is not None and c.device.type == "meta" for c in chosen)
-    if not constant or not isinstance(value, Value):
-        return call.refuse()
-    return call.output(map_layers(value, lambda x: torch.ops.aten.index.Tensor(x, chosen)))
-
-
 @rule("tril", "triu")
 def triangle(call: Call) -> Result:
-    """A fixed mask."""
-    call.facts.isolate_all(call["self"])
-    return call.output(call["self"].layers)
+    """A fixed mask of the last two axes."""
+    value = call["self"]
+    layers = pad_left(value.layers, len(value.shape))
+    for layer in layers:
+        call.facts.use(layer.labels, (len(value.shape) - 2, len(value.shape) - 1))
+    return call.output(layers)

@@ -1,0 +1,240 @@
+"""Reading and writing at indices.
+
+Known indices move entries. Where indices are data, an entry may come from anywhere along the
+indexed axes: scales do not vary along them, and nothing mixes along them; other axes pass.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from paramsym.discovery.labels import (
+    FIXED,
+    Layer,
+    Value,
+    compress,
+    full_labels,
+    map_layers,
+    pad_left,
+)
+from paramsym.discovery.ops.elementwise import add, either
+from paramsym.discovery.ops.registry import Call, Result, rule
+
+
+def anywhere(call: Call, value: Value, axes: tuple[int, ...]) -> tuple[Layer, ...]:
+    """Layers of entries that come from anywhere along some axes, which become of size 1."""
+    layers = []
+    for layer in pad_left(value.layers, len(value.shape)):
+        labels = layer.labels
+        if set(layer.axes) & set(axes):
+            labels = call.facts.constant_along(layer, axes)
+        layers.append(Layer(labels, layer.exponent))
+    return tuple(layers)
+
+
+@rule("index_select")
+def index_select(call: Call) -> Result:
+    """Slices along one axis."""
+    value, dim, index = call["self"], call["dim"], call["index"]
+    chosen = _known(index)
+    if chosen is not None:
+        return call.output(map_layers(value, lambda x: x.index_select(dim, chosen)))
+    call.facts.pin(index)
+    return call.output(anywhere(call, value, (dim % len(value.shape),)))
+
+
+@rule("gather", "take_along_dim")
+def gather(call: Call) -> Result:
+    """Entries chosen along one axis, for every place of the index."""
+    value, dim = call["self"], call["dim"]
+    index = call["index"] if "index" in call.arguments else call["indices"]
+    if dim is None or len(value.shape) != len(index.shape):
+        return call.refuse()
+    call.facts.pin(index)
+    return call.output(_cut(anywhere(call, value, (dim % len(value.shape),)), call.shape))
+
+
+def _cut(layers: tuple[Layer, ...], shape: tuple[int, ...]) -> list[Layer]:
+    """The first entries along every axis."""
+    kept = tuple(slice(0, size) for size in shape)
+    return [Layer(compress(x.labels[kept]), x.exponent) for x in layers]
+
+
+@rule("index", "_unsafe_index")
+def index(call: Call) -> Result:
+    """`x[…]` with tensors of indices or masks."""
+    value, indices = call["self"], call["indices"]
+    if not isinstance(value, Value):
+        return call.refuse()
+    chosen = [None if i is None else _known(i) for i in indices]
+    if all((i is None) == (c is None) for i, c in zip(indices, chosen, strict=True)):
+        known: list[Tensor | None] = chosen
+        return call.output(map_layers(value, lambda x: torch.ops.aten.index.Tensor(x, known)))
+    for i in indices:
+        if isinstance(i, Value):
+            call.facts.pin(i)
+    axes = _indexed(value.shape, call.shape, indices)
+    if axes is None:
+        return call.refuse()
+    layers = []
+    for layer in anywhere(call, value, axes.read):
+        kept = [layer.labels.shape[a] for a in range(layer.labels.ndim) if a not in axes.read]
+        layers.append(Layer(layer.labels.reshape(axes.place(kept)), layer.exponent))
+    return call.output(layers)
+
+
+@final
+@dataclass(frozen=True)
+class _Axes:
+    """Axes that indices read, and where the axes of the result that they make stand."""
+
+    read: tuple[int, ...]
+    start: int
+    count: int
+
+    def place(self, kept: list[int]) -> list[int]:
+        """Sizes of the other axes, with axes of size 1 for the indices."""
+        return [*kept[: self.start], *[1] * self.count, *kept[self.start :]]
+
+
+def _indexed(shape: tuple[int, ...], result: tuple[int, ...], indices: list[Any]) -> _Axes | None:
+    """What `x[indices]` reads: one axis each index, or all axes of a mask; else `None`."""
+    given = [(axis, i) for axis, i in enumerate(indices) if i is not None]
+    read = tuple(axis for axis, _ in given)
+    count = max(len(i.shape) for _, i in given)
+    beside = read == tuple(range(read[0], read[0] + len(read)))
+    if len(result) == len(shape) - len(read) + count:
+        # Indices that are not beside one another put their axes in front.
+        return _Axes(read, read[0] if beside else 0, count)
+    if len(given) == 1 and len(result) == len(shape) - count + 1:
+        return _Axes(tuple(range(read[0], read[0] + count)), read[0], 1)
+    return None
+
+
+def _known(index: Any) -> Tensor | None:
+    if not isinstance(index, Value) or index.constant is None:
+        return None
+    return None if index.constant.device.type == "meta" else index.constant
+
+
+@rule("index_add", "index_copy", "index_reduce")
+def index_write(call: Call) -> Result:
+    """Slices added to, or put in the place of, slices that data choose."""
+    value, source, dim = call["self"], call["source"], call["dim"] % len(call.shape)
+    call.facts.pin(call["index"])
+    if call.record.op == "index_reduce":
+        return call.refuse()
+    layers = anywhere(call, source, (dim,))
+    shape = tuple(1 if a == dim else size for a, size in enumerate(call.shape))
+    return _written(call, value, Value(shape, layers), (dim,), adds=call.record.op == "index_add")
+
+
+@rule("scatter", "scatter_add", "scatter_reduce")
+def scatter(call: Call) -> Result:
+    """Entries put or added where data say, along one axis."""
+    value, dim, source = call["self"], call["dim"] % len(call.shape), call.get("src")
+    call.facts.pin(call["index"])
+    if not isinstance(source, Value) or call.get("reduce") is not None:
+        return call.pin() if isinstance(call.get("value"), int | float) else call.refuse()
+    if source.layers and source.shape != call["index"].shape:
+        return call.refuse()
+    layers = anywhere(call, source, tuple(range(len(source.shape))))
+    call.facts.isolate_all(value)
+    size_one = Value((1,) * len(call.shape), layers)
+    adds = call.record.op.startswith("scatter_add")
+    return _written(call, value, size_one, (dim,), adds=adds)
+
+
+@rule("index_put", "_unsafe_index_put", "_index_put_impl")
+def index_put(call: Call) -> Result:
+    """`x[…] = values`, or `+=`, at indices of the first axes, or at a mask of one axis."""
+    value, indices, source = call["self"], call["indices"], call["values"]
+    for i in indices:
+        if isinstance(i, Value):
+            call.facts.pin(i)
+    count = len(indices)
+    single_axes = count > 1 or all(i is None or len(i.shape) <= 1 for i in indices)
+    kept = len(value.shape) - count
+    if any(i is None for i in indices) or not single_axes:
+        return call.refuse()
+    if len(source.shape) < kept:
+        shape = (1,) * (kept - len(source.shape)) + source.shape
+        source = replace(
+            source, shape=shape, constant=None if not source.is_zero else torch.zeros(shape)
+        )
+    lead = len(source.shape) - kept
+    layers = [
+        Layer(x.labels.reshape((1,) * count + x.labels.shape[lead:]), x.exponent)
+        for x in anywhere(call, source, tuple(range(lead)))
+    ]
+    placed = Value(
+        (1,) * count + source.shape[lead:],
+        tuple(layers),
+        constant=torch.zeros((1,) * count + source.shape[lead:]) if source.is_zero else None,
+    )
+    return _written(call, value, placed, tuple(range(count)), adds=bool(call["accumulate"]))
+
+
+def _written(
+    call: Call, value: Value, source: Value, axes: tuple[int, ...], *, adds: bool
+) -> Value:
+    """`value` with `source` added or put somewhere along some axes."""
+    if adds:
+        result = add(call, value, source)
+    else:
+        place = tuple(size if a in axes else 1 for a, size in enumerate(call.shape))
+        result = either(call, Value(place), source, value)
+    return call.output(pad_left(result.layers, len(call.shape)))
+
+
+@rule("slice_scatter", "select_scatter", "diagonal_scatter")
+def write_view(call: Call) -> Result:
+    """`x` with a part replaced: the same op, run on the labels. Data are fixed entries."""
+    value, source = call["self"], call["src"]
+    exponents = {tuple(x.exponent for x in v.layers) for v in (value, source) if v.layers}
+    if len(exponents) > 1:
+        return call.refuse()
+    names = [a.name for a in call.record.target._schema.arguments]  # type: ignore[attr-defined]
+    rest = {name: call[name] for name in names[2:]}
+    layers = []
+    for k, exponent in enumerate(next(iter(exponents))):
+        whole, part = (_layer_or_fixed(v, k) for v in (value, source))
+        labels = call.record.target(whole, part, **rest)
+        layers.append(Layer(compress(labels.numpy()), exponent))
+    return call.output(layers)
+
+
+def _layer_or_fixed(value: Value, k: int) -> Tensor:
+    labels = value.layers[k].labels if value.layers else np.array(FIXED, dtype=np.int64)
+    return full_labels(labels, value.shape)
+
+
+@rule("sort", "topk", "kthvalue", "median", "nanmedian", "mode", "cummax", "cummin")
+def order(call: Call) -> Result:
+    """Order along an axis: homogeneous of degree 1 along it; nothing mixes. Which entry is which
+    does not change."""
+    value = call["self"]
+    call.facts.isolate_all(value)
+    dim = call.get("dim")
+    if dim is None or not value.shape:
+        call.facts.pin(value)
+        return call.outputs()
+    axis = dim % len(value.shape)
+    layers = anywhere(call, value, (axis,))
+    if len(call.shape) < len(value.shape):
+        layers = tuple(Layer(np.squeeze(x.labels, axis), x.exponent) for x in layers)
+    return call.outputs(call.output(layers))
+
+
+@rule("argsort", "msort")
+def argsort(call: Call) -> Result:
+    """As `order`; only the positions are returned by `argsort`."""
+    if call.record.op == "msort":
+        return call.refuse()
+    value = call["self"]
+    call.facts.isolate_all(value)
+    anywhere(call, value, (call.get("dim", -1) % len(value.shape),))
+    return call.output()
