@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from paramsym.activations import equivariance
     from paramsym.discovery import discover
+    from paramsym.discovery.extending import register_rule
     from paramsym.discovery.registering import register_activation
     from paramsym.dynamics.gradient_descent import Descent, gradient_descent
     from paramsym.dynamics.gradient_flow import gradient_flow
@@ -56,12 +57,14 @@ __all__ = [
     "gradient_flow",
     "load",
     "register_activation",
+    "register_rule",
     "save",
 ]
 
 _HOMES = {
     "activations": ("equivariance",),
     "discovery": ("discover",),
+    "discovery.extending": ("register_rule",),
     "discovery.registering": ("register_activation",),
     "dynamics.gradient_descent": ("Descent", "gradient_descent"),
     "dynamics.gradient_flow": ("gradient_flow",),

@@ -106,7 +106,9 @@ def _check(result: Any, call: Call, name: str) -> None:
             f"got {len(values)}."
         )
     for value in values:
-        for layer in value.layers if value is not None else ():
+        if value is None:
+            continue
+        for layer in value.layers:
             shape = layer.labels.shape
             fits = len(shape) == len(value.shape) and all(
                 a in (1, b) for a, b in zip(shape, value.shape, strict=True)
