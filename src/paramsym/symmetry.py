@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,9 @@ from paramsym.family import Family
 from paramsym.orbit_dimension import generic_dim, tangent_rank
 from paramsym.parameters import Parameter, check_params
 from paramsym.sharded import is_fully_sharded, require_equal
+
+if TYPE_CHECKING:
+    from paramsym.explaining import Explanation
 
 
 @final
@@ -130,6 +133,19 @@ class Symmetry:
         from paramsym.summary import as_text
 
         return as_text(self)
+
+    def explain(self, parameter: str) -> "Explanation":
+        """Which families move a parameter, along which axis, and what of it none moves.
+
+        Args:
+            parameter: Its name; another name of a tied one will do.
+
+        Raises:
+            ValueError: If there is no parameter of that name.
+        """
+        from paramsym.explaining import explain
+
+        return explain(self, parameter)
 
     # -- dimensions ------------------------------------------------------------------------
 
