@@ -79,8 +79,8 @@ def test_a_failed_task(out: Path) -> None:
     assert result.exit_code == 1
     assert "tiny  A test" in result.stdout
     assert (
-        "error: task 'hopeless' (tests.experiments.running.tiny:raises, settings {\"lr\": 3}) failed: "
-        "ValueError: no minimum was found\n" in result.stderr
+        "error: task 'hopeless' (tests.experiments.running.tiny:raises, settings "
+        '{"lr": 3}) failed: ValueError: no minimum was found\n' in result.stderr
     )
     assert "Traceback" not in result.stderr
     assert "in raises" in run("bad", "--out", "out", "--debug").stderr

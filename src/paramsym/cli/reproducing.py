@@ -21,8 +21,8 @@ from paramsym.cli.talking import fail, say, user_errors
 
 if TYPE_CHECKING:
     from paramsym.experiments import Experiment
-    from paramsym.experiments.running.backends import Backend
     from paramsym.experiments.experiment import Scale, Settings
+    from paramsym.experiments.running.backends import Backend
     from paramsym.experiments.running.runner import Progress as Done
     from paramsym.experiments.running.runner import Report
 
