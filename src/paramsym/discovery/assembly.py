@@ -14,7 +14,7 @@ from paramsym.discovery.balances import Classes, Row
 from paramsym.discovery.labels import FIXED, Labels, Value
 from paramsym.discovery.mixing import Mixing
 from paramsym.family import EXACT, Exactness, Family
-from paramsym.groups import GeneralLinear, Group, Orthogonal, PositiveScaling
+from paramsym.groups import ComplexScaling, GeneralLinear, Group, Orthogonal, PositiveScaling
 from paramsym.ports import Port
 
 PortKey = tuple[str, int, float, int]
@@ -85,19 +85,23 @@ def mixing_families(parameters: dict[str, Value], mixing: Mixing) -> list[Family
 
     alike: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for i, cell in enumerate(mixing.cells):
-        alike[(len(cell.classes), cell.orthogonal, *ports[i])].append(i)
+        alike[(len(cell.classes), cell.orthogonal, cell.turned, *ports[i])].append(i)
     families = []
-    for (n, orthogonal, *_), cells in alike.items():
+    for (n, orthogonal, turned, *_), cells in alike.items():
         assert isinstance(n, int)
         if not ports[cells[0]]:
             continue
-        kind = Orthogonal if orthogonal else GeneralLinear
         keys = list(ports[cells[0]])
         made = [
             _port(places[key[:2]], np.array([ports[i][key] for i in cells]), key[2] / keys[0][2])
             for key in keys
         ]
-        families.append(_family(kind(n, len(cells)), made, parameters))
+        group = (
+            ComplexScaling(copies=len(cells))
+            if turned
+            else (Orthogonal if orthogonal else GeneralLinear)(n, len(cells))
+        )
+        families.append(_family(group, made, parameters))
     return families
 
 

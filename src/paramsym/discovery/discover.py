@@ -1,6 +1,7 @@
 """The way from a model to its symmetry."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from paramsym.discovery.facts import Facts
 from paramsym.discovery.labels import FIXED
 from paramsym.discovery.mixing import mixing
 from paramsym.discovery.ops import RULES
+from paramsym.discovery.permuting import discrete_families
 from paramsym.discovery.recording import Recording, rejected
 from paramsym.discovery.scaling import scalings
 from paramsym.discovery.verify import verify
@@ -170,6 +172,9 @@ def _analyse(recording: Recording, *, check: bool, seed: int) -> Symmetry:
     verification = None
     if check:
         families, verification = verify(families, recording, facts.vanishing, seed)
+    discrete, lost = discrete_families(recording, families, check=check, seed=seed)
+    if verification is not None:
+        verification = replace(verification, withdrawn=(*verification.withdrawn, *lost))
     return Symmetry(
         families=tuple(families),
         parameters=recording.parameters,
@@ -178,6 +183,7 @@ def _analyse(recording: Recording, *, check: bool, seed: int) -> Symmetry:
         mode=recording.mode,
         mode_dependent=recording.mode_dependent or _ran_as_in_training(recording),
         verification=verification,
+        discrete=discrete,
     )
 
 

@@ -31,6 +31,8 @@ class Facts:
         same: Pairs of labels that transform alike.
         dual: Pairs of labels that transform dually.
         isolated: Labels that mix with no other.
+        turned: Pairs of labels of which an op turns the plane: only scales and rotations of the
+            plane commute with it.
         rotated: Labels whose sums of squares are read: only rotations may mix them.
         uses: Ops that act uniformly over labels.
         eps_guarded: Labels whose scale a normalisation erases only up to its ε.
@@ -47,6 +49,7 @@ class Facts:
     dual: list[Labels] = field(default_factory=list)
     isolated: list[Labels] = field(default_factory=list)
     rotated: list[Labels] = field(default_factory=list)
+    turned: list[Labels] = field(default_factory=list)
     uses: list[Use] = field(default_factory=list)
     eps_guarded: list[Labels] = field(default_factory=list)
     vanishing: list[tuple[int, str]] = field(default_factory=list)
@@ -134,6 +137,15 @@ class Facts:
         and not for others, not every matrix is a symmetry."""
         for layer in value.layers:
             self.use(layer.labels, ())
+
+    def turn(self, pairs: Labels, alone: Labels) -> None:
+        """An op turns the planes of these pairs `[pairs, 2]`, and multiplies all labels that stand
+        alone by one number."""
+        if len(pairs):
+            self.turned.append(pairs)
+            self.use(pairs, (0,))
+        if len(alone):
+            self.use(alone, ())
 
     # -- normalisations and barriers ---------------------------------------------------------------
 

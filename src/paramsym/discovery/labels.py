@@ -48,6 +48,7 @@ class Value:
         is_square: Whether it is a square, whose entries may mix if a sum consumes it.
         is_norm: Whether it is a norm or a mean of squares, which an ε may guard.
         extent: Its shape, with 1 along axes that an expansion has made; its shape when absent.
+        combination: How its entries combine those of an earlier value, where that is followed.
     """
 
     shape: tuple[int, ...]
@@ -57,6 +58,7 @@ class Value:
     is_square: bool = False
     is_norm: bool = False
     extent: tuple[int, ...] | None = None
+    combination: "Combination | None" = None
 
     @property
     def is_zero(self) -> bool:
@@ -75,6 +77,34 @@ class Value:
             1 if bool((constant == constant.narrow(a, 0, 1)).all()) else size
             for a, size in enumerate(self.shape)
         ]
+
+
+class Term(NamedTuple):
+    """coefficient · entry of the base, for every entry of a value; in the shape of the value.
+
+    Entries with the same `place` are coordinates of the same vector of the base.
+    """
+
+    coefficient: Tensor
+    label: Tensor
+    place: Tensor
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Combination:
+    """A value whose entries are sums of constants times entries of one earlier value, its base.
+
+    Attributes:
+        base: The earlier value.
+        terms: The sums, computed when they are needed; `None` where they turn out unknown.
+        unstated: Facts that hold in any case, and are too strict if the whole turns out to turn
+            pairs of coordinates.
+    """
+
+    base: Value
+    terms: Callable[[], tuple[Term, ...] | None]
+    unstated: tuple[Callable[[], None], ...] = ()
 
 
 def varying(labels: Labels) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 Labels that must transform together are classes (up to duality). Classes that every op treats alike
 form a cell, the coordinates of one hidden space: GL(n) acts on it, or O(n) once a sum of squares is
-read or a class is its own dual.
+read or a class is its own dual, or the scales and rotations of a plane once an op turns it.
 """
 
 from collections import defaultdict
@@ -24,10 +24,12 @@ class Cell:
     Attributes:
         classes: Its coordinates, in the order of their first labels.
         orthogonal: Whether only rotations are symmetries.
+        turned: Whether it is a plane that some op turns, so that scales and rotations of it are.
     """
 
     classes: tuple[int, ...]
     orthogonal: bool
+    turned: bool = False
 
 
 @final
@@ -64,10 +66,15 @@ def mixing(facts: Facts, parameters: dict[str, Value]) -> Mixing:
     members: dict[bytes, list[int]] = defaultdict(list)
     for k, signature in signatures.items():
         members[signature].append(k)
+    turned = np.zeros(len(classes.degenerate), dtype=bool)
+    for pairs in facts.turned:
+        turned[classes.of[pairs]] = True
     cells = tuple(
-        Cell(tuple(sorted(group)), bool(rotated[group].any()))
+        Cell(tuple(sorted(group)), bool(rotated[group].any()), bool(turned[group].any()))
         for group in members.values()
         if len(group) > 1
+        # The rotations of a turned plane alone make no group that has a name here.
+        and not (turned[group].any() and rotated[group].any())
     )
     sign = np.where(flipped[classes.of], -classes.sign, classes.sign)
     return Mixing(cells, Classes(classes.of, sign, classes.degenerate))

@@ -1,5 +1,6 @@
 """The walk: every record's rule in turn, from parameters to outputs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -10,9 +11,10 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
+from paramsym.discovery.combinations import settled
 from paramsym.discovery.facts import Facts, distinct_rows
 from paramsym.discovery.labels import FIXED, Labels, Layer, Value
-from paramsym.discovery.ops import LAYOUTS, READS_SQUARES, RULES, Call
+from paramsym.discovery.ops import COMBINES, LAYOUTS, READS_SQUARES, RULES, Call
 from paramsym.discovery.ops.registry import STOPS_GRADIENT, Result
 from paramsym.discovery.recording import Record, Recording, Ref
 
@@ -55,7 +57,7 @@ def walk(recording: Recording) -> Walk:
             if i is not None:
                 values[i] = value if value is not None else Value(recording.shapes[i])
     for i in recording.outputs:
-        facts.pin(_settled(values[i], facts))
+        facts.pin(settled(_settled(values[i], facts), facts))
     if any(record.is_sink for record in recording.records):
         _pin_unread(labelled, facts)
     _state_gauges(labelled, facts)
@@ -76,7 +78,7 @@ def _run(
     if any(value.layers for value in (*read, *(values[i] for i in stale if i in values))):
         if stale:  # a write through one view of shared memory changes the others; not followed
             for i in stale:
-                facts.pin(values[i])
+                facts.pin(settled(_settled(values[i], facts), facts))
                 values[i] = Value(recording.shapes[i])
             return _as_list(_call(index, record, values, facts, shapes).refuse())
     else:
@@ -84,17 +86,27 @@ def _run(
             values[i] = Value(recording.shapes[i])
         return _unlabelled(record, read, values, shapes)
     call = _call(index, record, values, facts, shapes)
-    if record.op not in READS_SQUARES:
-        settled = pytree.tree_map(
-            lambda x: _settled(x, facts) if isinstance(x, Value) else x,
-            call.arguments,
-            is_leaf=lambda x: isinstance(x, Value),
-        )
-        call = replace(call, arguments=settled)
+    name = _without_underscore(record.op)
+    arguments = call.arguments
+    if name not in READS_SQUARES:
+        arguments = _map_values(_settled, arguments, facts)
+    if name not in COMBINES:
+        arguments = _map_values(settled, arguments, facts)
+    call = replace(call, arguments=arguments)
     if record.stops_gradient:
         return _as_list(call.refuse(STOPS_GRADIENT))
-    rule = RULES.get(_without_underscore(record.op))
+    rule = RULES.get(name)
     return _as_list(call.refuse() if rule is None else rule(call))
+
+
+def _map_values(
+    settle: Callable[[Value, Facts], Value], arguments: dict[str, Any], facts: Facts
+) -> dict[str, Any]:
+    return pytree.tree_map(
+        lambda x: settle(x, facts) if isinstance(x, Value) else x,
+        arguments,
+        is_leaf=lambda x: isinstance(x, Value),
+    )
 
 
 def _as_list(result: Result) -> list[Value | None]:

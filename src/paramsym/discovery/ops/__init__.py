@@ -14,9 +14,10 @@ from paramsym.discovery.ops import (
     stacking,
     views,
 )
-from paramsym.discovery.ops.registry import LAYOUTS, READS_SQUARES, RULES, Call, rule
+from paramsym.discovery.ops.registry import COMBINES, LAYOUTS, READS_SQUARES, RULES, Call, rule
 
 __all__ = [
+    "COMBINES",
     "LAYOUTS",
     "READS_SQUARES",
     "RULES",

@@ -1,8 +1,14 @@
 """Sums, products, powers, and activations, entry by entry."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 import torch
+from torch import Tensor
 
+from paramsym.discovery.combinations import added, combination_of, scaled, settled
 from paramsym.discovery.labels import Layer, Value, map_layers, pad_left
 from paramsym.discovery.ops.contraction import Operand, contract
 from paramsym.discovery.ops.registry import STOPS_GRADIENT, Call, Result, rule
@@ -11,10 +17,15 @@ EPS_LIMIT = 1e-3
 """Largest constant added to a norm that counts as its ε."""
 
 
-def add(call: Call, left: Value, right: Value) -> Value:
-    """Sum of two values: their scales agree, and corresponding coordinates transform alike."""
+def add(call: Call, left: Value, right: Value, alpha: float = 1) -> Value:
+    """left + alpha·right: their scales agree, and corresponding coordinates transform alike."""
     facts = call.facts
     shape = tuple(np.broadcast_shapes(left.shape, right.shape))
+    combination = None
+    if left.layers and right.layers:
+        combination = added(left, right, alpha, lambda: _unify(call, left, right))
+    if combination is None:
+        left, right = settled(left, facts), settled(right, facts)
     if right.is_zero or left.is_zero:
         other = left if right.is_zero else right
         facts.treat_alike(other)
@@ -25,6 +36,16 @@ def add(call: Call, left: Value, right: Value) -> Value:
         return Value(shape)
     a, b = pad_left(left.layers, len(shape)), pad_left(right.layers, len(shape))
     facts.balance(*a, *(-layer for layer in b))
+    if combination is None:
+        _unify(call, left, right)
+    kept = min(a, b, key=lambda ls: (len(ls), sum(x.labels.size for x in ls)))
+    return Value(shape, kept, combination=combination)
+
+
+def _unify(call: Call, left: Value, right: Value) -> None:
+    """Corresponding coordinates of two summands transform alike."""
+    facts, ndim = call.facts, max(len(left.shape), len(right.shape))
+    a, b = pad_left(left.layers, ndim), pad_left(right.layers, ndim)
     pairs = _matching(a, b)
     for x, y in pairs:
         facts.unify(x.labels, y.labels, dual=x.exponent * y.exponent < 0)
@@ -34,7 +55,6 @@ def add(call: Call, left: Value, right: Value) -> Value:
     for layer in (*a, *b):
         if id(layer) not in paired:
             facts.isolate(layer.labels)
-    return Value(shape, min(a, b, key=lambda ls: (len(ls), sum(x.labels.size for x in ls))))
 
 
 def _matching(a: tuple[Layer, ...], b: tuple[Layer, ...]) -> list[tuple[Layer, Layer]]:
@@ -56,10 +76,14 @@ def _matching(a: tuple[Layer, ...], b: tuple[Layer, ...]) -> list[tuple[Layer, L
     return pairs
 
 
-@rule("add", "sub", "subtract", "rsub")
+@rule("add", "sub", "subtract", "rsub", combines=True)
 def add_or_subtract(call: Call) -> Result:
     """Sums and differences; adding a number other than 0 pins."""
     left, right, alpha = call["self"], call["other"], call.get("alpha", 1)
+    if not isinstance(right, Value) or alpha == 0:
+        left = settled(left, call.facts)
+        right = settled(right, call.facts) if isinstance(right, Value) else right
+        call = replace(call, arguments={**call.arguments, "self": left, "other": right})
     if not isinstance(right, Value):
         if right == 0 or alpha == 0:
             call.facts.treat_alike(left)
@@ -70,20 +94,29 @@ def add_or_subtract(call: Call) -> Result:
         return call.pin()
     if alpha == 0:
         return call.refuse()
-    return add(call, left, right)
+    if call.record.op == "rsub":
+        left, right = right, left
+    return add(call, left, right, alpha if call.record.op == "add" else -alpha)
 
 
-@rule("mul", "multiply", "div", "divide", "true_divide")
+@rule("mul", "multiply", "div", "divide", "true_divide", combines=True)
 def multiply(call: Call) -> Result:
     """Products and quotients: exponents add; coordinates mix where the other does not vary."""
     left, right = call["self"], call["other"]
+    divides = not call.record.op.startswith("mul")
+    if call.get("rounding_mode") is None:
+        if not isinstance(right, Value):
+            factor = 1 / right if divides and right != 0 else right
+            return _times_constant(call, left, factor, lambda: call.facts.treat_alike(left))
+        for value, other in ((left, right), *([] if divides else [(right, left)])):
+            if value.layers and other.constant is not None and value.shape == call.shape:
+                factor = 1 / other.constant if divides else other.constant
+                return _times_constant(call, value, factor, partial(_key, call, value, other))
+    left = settled(left, call.facts)
+    right = settled(right, call.facts) if isinstance(right, Value) else right
     if call.get("rounding_mode") is not None:
         return call.refuse()
-    divides = not call.record.op.startswith("mul")
-    if not isinstance(right, Value):
-        call.facts.treat_alike(left)
-        return call.output(left.layers, is_norm=left.is_norm)
-    if left is right:
+    if left is right or call["self"] is call["other"]:
         return call.output() if divides else power_of(call, left, 2.0)
     ndim = len(call.shape)
     a, b = pad_left(left.layers, ndim), pad_left(right.layers, ndim)
@@ -99,6 +132,13 @@ def multiply(call: Call) -> Result:
             Operand(b, extents[1], None if divides else right.parameter),
         )
     )
+
+
+def _key(call: Call, value: Value, other: Value) -> None:
+    """The coordinates of a value mix where what multiplies it does not vary."""
+    padded = [1] * (len(value.shape) - len(other.shape)) + other.varies()
+    for layer in pad_left(value.layers, len(value.shape)):
+        call.facts.use(layer.labels, tuple(a for a, size in enumerate(padded) if size > 1))
 
 
 @rule("pow")
@@ -131,26 +171,37 @@ def power_of(call: Call, value: Value, exponent: float) -> Value:
 
 @rule(
     "clone", "alias", "contiguous", "_to_copy", "to", "lift_fresh", "lift_fresh_copy",
-    "positive", "identity", "type_as", "feature_dropout", "alpha_dropout",
+    "positive", "identity", "type_as", "feature_dropout", "alpha_dropout", combines=True,
 )  # fmt: skip
 def identity(call: Call) -> Result:
     """Ops that change no entry."""
     dtype = call.get("dtype")
-    if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
-        return call.pin()
-    if call.get("train"):  # alpha and feature dropout in training
-        return call.refuse()
     value = call["self"] if "self" in call.arguments else call["input"]
+    unclear = call.get("train")  # alpha and feature dropout in training
+    if unclear or (dtype is not None and not (dtype.is_floating_point or dtype.is_complex)):
+        value = settled(value, call.facts)
+        return call.refuse() if unclear else call.pin()
     return call.output(value.layers, constant=value.constant, parameter=value.parameter,
-                       is_norm=value.is_norm)  # fmt: skip
+                       is_norm=value.is_norm, combination=combination_of(value))  # fmt: skip
 
 
-@rule("neg", "negative")
+@rule("neg", "negative", combines=True)
 def negative(call: Call) -> Result:
     """Linear, and the same in every entry."""
     value = call["self"]
-    call.facts.treat_alike(value)
-    return call.output(value.layers, is_norm=value.is_norm)
+    return _times_constant(call, value, -1.0, lambda: call.facts.treat_alike(value))
+
+
+def _times_constant(
+    call: Call, value: Value, factor: Tensor | float, fact: Callable[[], None]
+) -> Value:
+    """The value times a constant, which states a fact now or at the end of a combination."""
+    combination = scaled(value, factor, fact)
+    if combination is None:
+        settled(value, call.facts)
+        fact()
+    layers = pad_left(value.layers, len(call.shape))
+    return call.output(layers, is_norm=value.is_norm, combination=combination)
 
 
 @rule("detach")

@@ -71,6 +71,9 @@ def index(call: Call) -> Result:
         return call.refuse()
     chosen = [None if i is None else _known(i) for i in indices]
     if all((i is None) == (c is None) for i, c in zip(indices, chosen, strict=True)):
+        for layer in value.layers:  # several indices may take coordinates of different vectors
+            if layer.axes and sum(i is not None for i in indices) > 1:
+                call.facts.isolate(layer.labels)
         known: list[Tensor | None] = chosen
         return call.output(map_layers(value, lambda x: torch.ops.aten.index.Tensor(x, known)))
     for i in indices:
@@ -199,6 +202,8 @@ def write_view(call: Call) -> Result:
         return call.refuse()
     names = [a.name for a in call.record.target._schema.arguments]  # type: ignore[attr-defined]
     rest = {name: call[name] for name in names[2:]}
+    call.facts.isolate_all(value)
+    call.facts.isolate_all(source)
     layers = []
     for k, exponent in enumerate(next(iter(exponents))):
         whole, part = (_layer_or_fixed(v, k) for v in (value, source))

@@ -1,20 +1,25 @@
 """Concatenation, stacking, padding."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
+from torch import Tensor
 
+from paramsym.discovery.combinations import joined, settled
 from paramsym.discovery.labels import FIXED, Layer, Value, compress, map_layers, pad_left
 from paramsym.discovery.ops.registry import Call, Result, rule
 
 
-@rule("cat", "concat", "concatenate")
+@rule("cat", "concat", "concatenate", combines=True)
 def cat(call: Call) -> Result:
     """Labels are concatenated; entries without a label are fixed."""
     values = [v for v in call["tensors"] if v.shape != (0,)]
-    return _join(call, values, call["dim"] % len(call.shape))
+    dim = call["dim"] % len(call.shape)
+    return _join(call, values, values, dim, lambda parts: torch.cat(parts, dim))
 
 
-@rule("stack")
+@rule("stack", combines=True)
 def stack(call: Call) -> Result:
     """As concatenation along a new axis."""
     dim = call["dim"] % len(call.shape)
@@ -25,12 +30,30 @@ def stack(call: Call) -> Result:
         )
         for v in call["tensors"]
     ]
-    return _join(call, lifted, dim)
+    values = call["tensors"]
+    return _join(call, values, lifted, dim, lambda parts: torch.stack(parts, dim))
 
 
-def _join(call: Call, values: list[Value], dim: int) -> Result:
+def _join(
+    call: Call,
+    given: list[Value],
+    values: list[Value],
+    dim: int,
+    join: Callable[[list[Tensor]], Tensor],
+) -> Result:
     """Layers of equal exponent are laid side by side, those along the same axes first; a value
-    that has none of the kind has fixed entries there."""
+    that has none of the kind has fixed entries there. Coordinates of different parts do not mix,
+    even if they were of one space: the parts may come from different vectors of it."""
+
+    def apart() -> None:
+        for value in given:
+            call.facts.treat_alike(value)
+
+    combination = joined(given, join, apart)
+    if combination is None:
+        for value in given:
+            settled(value, call.facts)
+        apart()
     kinds: list[float] = []
     for value in values:
         for exponent in {x.exponent for x in value.layers}:
@@ -52,7 +75,7 @@ def _join(call: Call, values: list[Value], dim: int) -> Result:
         common = np.broadcast_shapes(*(_with(p.shape, dim, 1) for p in parts))
         spread = [np.broadcast_to(p, _with(common, dim, p.shape[dim])) for p in parts]
         layers.append(Layer(compress(np.concatenate(spread, dim)), exponent))
-    return call.output(layers)
+    return call.output(layers, combination=combination)
 
 
 def _with(shape: tuple[int, ...], dim: int, size: int) -> tuple[int, ...]:

@@ -90,11 +90,14 @@ RULES: dict[str, Rule] = {}
 READS_SQUARES: set[str] = set()
 """Ops whose rules take squares that are still pending (sums, which make them norms)."""
 
+COMBINES: set[str] = set()
+"""Ops whose rules carry combinations on; before all others they end."""
+
 LAYOUTS: dict[tuple[str, str], Layout] = {}
 """(op, argument) → how a parameter used there is labelled, where not axis by axis."""
 
 
-def rule(*ops: str, reads_squares: bool = False) -> Callable[[Rule], Rule]:
+def rule(*ops: str, reads_squares: bool = False, combines: bool = False) -> Callable[[Rule], Rule]:
     """Register a rule for ops, by their names without overload: `relu` for torch's own, and
     `acme::relu` for others.
 
@@ -109,6 +112,8 @@ def rule(*ops: str, reads_squares: bool = False) -> Callable[[Rule], Rule]:
             RULES[op] = function
             if reads_squares:
                 READS_SQUARES.add(op)
+            if combines:
+                COMBINES.add(op)
         return function
 
     return register

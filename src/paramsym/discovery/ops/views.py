@@ -1,8 +1,10 @@
 """Ops that move entries: the same op, run on the labels."""
 
+import numpy as np
 from torch import Tensor
 
-from paramsym.discovery.labels import Layer, Value, compress, full_labels, pad_left
+from paramsym.discovery.combinations import viewed
+from paramsym.discovery.labels import FIXED, Layer, Value, compress, full_labels, pad_left
 from paramsym.discovery.ops.registry import Call, Result, rule
 
 _EXPANSIONS = ("expand", "expand_as", "broadcast_to")
@@ -16,7 +18,7 @@ _EXPANSIONS = ("expand", "expand_as", "broadcast_to")
     "unflatten", "narrow", "unfold", "movedim", "expand_as", "view_as", "swapaxes", "tile",
     "diagonal", "_reshape_alias", "numpy_T", "mT", "adjoint", "swapdims", "moveaxis", "ravel",
     "broadcast_to", "tensor_split", "hsplit", "vsplit", "dsplit", "fliplr", "flipud", "rot90",
-    "atleast_1d", "atleast_2d", "atleast_3d",
+    "atleast_1d", "atleast_2d", "atleast_3d", combines=True,
 )  # fmt: skip
 def view(call: Call) -> Result:
     """Every output entry is one input entry."""
@@ -34,6 +36,8 @@ def view(call: Call) -> Result:
         result = call.record.target(labels, *call.record.args[1:], **call.record.kwargs)
         return list(result) if isinstance(result, tuple | list) else [result]
 
+    if call.record.op not in _WHOLE:
+        _keep_vectors(call, value)
     pieces = [run(full_labels(layer.labels, value.shape)) for layer in value.layers]
     outputs: list[Value | None] = []
     for i, shape in enumerate(call.shapes):
@@ -43,8 +47,32 @@ def view(call: Call) -> Result:
             for piece, layer in zip(pieces, value.layers, strict=True)
         )
         extent = _expanded(value, shape) if call.record.op in _EXPANSIONS else None
-        outputs.append(Value(shape, layers, parameter=value.parameter, extent=extent))
+        combination = viewed(value, lambda x, i=i: run(x)[i])
+        outputs.append(
+            Value(shape, layers, parameter=value.parameter, extent=extent, combination=combination)
+        )
     return outputs
+
+
+_WHOLE = (
+    "view", "_unsafe_view", "reshape", "_reshape_alias", "view_as", "flatten", "unflatten", "ravel",
+    "permute", "transpose", "t", "movedim", "moveaxis", "swapaxes", "swapdims", "numpy_T", "mT",
+    "adjoint", "unsqueeze", "squeeze", "expand", "expand_as", "broadcast_to",
+)  # fmt: skip
+"""Ops that keep all entries and their order along every axis."""
+
+
+def _keep_vectors(call: Call, value: Value) -> None:
+    """Where labels recur along an axis, as pixels of a flattened channel do, moving entries along
+    it may bring coordinates of different vectors together."""
+    for layer in value.layers:
+        ordered = ((a, np.sort(layer.labels, a)) for a in layer.axes)
+        recur = any(
+            bool(((np.diff(x, axis=a) == 0) & (np.delete(x, 0, a) != FIXED)).any())
+            for a, x in ordered
+        )
+        if recur or (call.record.op in ("diagonal", "unfold") and layer.axes):
+            call.facts.isolate(layer.labels)
 
 
 def _expanded(value: Value, shape: tuple[int, ...]) -> tuple[int, ...]:
