@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import Tensor
 
+from paramsym.discrete.family import DiscreteFamily
 from paramsym.family import Family
 from paramsym.ports import Port
 from paramsym.rows import RowsOf, is_plain, row_dots, rows_of, scale, summable
@@ -16,7 +17,7 @@ from paramsym.sharded import aligned, here, opened, summed, through
 
 
 def act(
-    factors: Iterable[tuple[Family, Tensor]], params: Mapping[str, Tensor]
+    factors: Iterable[tuple[Family | DiscreteFamily, Tensor]], params: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
     """Apply group elements, the first factor first; eq. (3) for every kind of family.
 
@@ -34,7 +35,9 @@ def act(
     return moved
 
 
-def act_(factors: Iterable[tuple[Family, Tensor]], params: Mapping[str, Tensor]) -> None:
+def act_(
+    factors: Iterable[tuple[Family | DiscreteFamily, Tensor]], params: Mapping[str, Tensor]
+) -> None:
     """As `act`, on the tensors themselves: beside them one new parameter exists at a time."""
     _act(factors, _Overwritten(params), set(params))
 
@@ -48,7 +51,9 @@ class _Overwritten(dict[str, Tensor]):
 
 
 def _act(
-    factors: Iterable[tuple[Family, Tensor]], moved: dict[str, Tensor], owned: set[str]
+    factors: Iterable[tuple[Family | DiscreteFamily, Tensor]],
+    moved: dict[str, Tensor],
+    owned: set[str],
 ) -> None:
     """Move `moved`; the tensors named in `owned`, to which it adds its own, may be overwritten."""
     held: dict[str, list[tuple[Port, Tensor]]] = {}
@@ -60,6 +65,10 @@ def _act(
                 owned.add(name)
 
     for family, g in factors:
+        if isinstance(family, DiscreteFamily):
+            settle(family.moves)
+            _act_discretely(family, g, moved, owned)
+            continue
         if family.group.diagonal:
             scales = family.group.linear(g)
             assert scales is not None
@@ -76,6 +85,20 @@ def _act(
                 name = term.target.parameter
                 moved[name] = term.target.add(moved[name], term.change(translation, moved))
     settle(list(held))
+
+
+def _act_discretely(
+    family: DiscreteFamily, g: Tensor, moved: dict[str, Tensor], owned: set[str]
+) -> None:
+    for port in family.ports:
+        name = port.parameter
+        moved[name] = _through_port(
+            port,
+            moved[name],
+            lambda rows: family.group.apply(g, rows),
+            overwrite=name in owned,
+        )
+        owned.add(name)
 
 
 def _act_by_matrices(family: Family, g: Tensor, moved: dict[str, Tensor], owned: set[str]) -> None:
@@ -211,6 +234,8 @@ def _moment(
     for term in family.terms:
         share = term.adjoint(term.target.read(covector), params)
         share = share.expand((*group.shape[: share.ndim - 1], group.n))
+        if linear is not None:
+            share = share.to(linear.device)
         translation = share if translation is None else translation + share.to(translation.device)
     if group.translates and translation is None:
         assert linear is not None

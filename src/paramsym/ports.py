@@ -67,6 +67,8 @@ class Port:
     frame: Frame | None = None
     _slot: Tensor = field(init=False, repr=False)
     """For every row its (copy, coordinate), flattened; one past the end where untouched."""
+    _run: int | None = field(init=False, repr=False)
+    """The first row taken, if the index lists consecutive rows in order."""
 
     def __post_init__(self) -> None:
         where = f"the port on {self.parameter!r}"
@@ -94,7 +96,10 @@ class Port:
         slot[rows] = owners
         if (np.bincount(rows, minlength=1) > 1).any():
             raise ValueError(f"{where} must index every row once at most; rows are repeated.")
+        start = int(rows[0]) if len(rows) else 0
+        in_order = bool((rows == np.arange(start, start + len(rows))).all())
         object.__setattr__(self, "_slot", torch.from_numpy(slot))
+        object.__setattr__(self, "_run", start if in_order else None)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Port) and self._key() == other._key()
@@ -161,13 +166,6 @@ class Port:
     def _is_all(self) -> bool:
         """Whether the index lists every row once, in order."""
         return self._run == 0 and self.index.numel() == self.row_count
-
-    @cached_property
-    def _run(self) -> int | None:
-        """The first row taken, if the index lists consecutive rows in order."""
-        flat = self.index.flatten()
-        start = int(flat[0]) if len(flat) else 0
-        return start if bool((flat == torch.arange(start, start + len(flat))).all()) else None
 
     # -- vectors of the hidden space held in a parameter ------------------------------------
 

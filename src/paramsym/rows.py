@@ -60,7 +60,8 @@ def _joint_dots(
 ) -> list[Tensor]:
     """As `_dots`, of parameters that may be sharded."""
     if not is_sharded(left) or view != left.shape:
-        return _dots(whole(left).reshape(view), whole(right).reshape(view), kinds)
+        left = whole(left)
+        return _dots(left.reshape(view), aligned(right, left).reshape(view), kinds)
     x, y = left.to_local(), here(aligned(right, left))
     if x.numel():
         parts = _dots(x, y, kinds)

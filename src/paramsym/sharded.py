@@ -83,9 +83,10 @@ def joined(part: Tensor, like: "DTensor") -> "DTensor":
 
 
 def aligned(tensor: Tensor, like: Tensor) -> Tensor:
-    """`tensor`, whole or cut as `like` is."""
+    """`tensor`, whole or cut as `like` is, on its device."""
     if not is_sharded(like):
-        return whole(tensor)
+        return whole(tensor).to(like.device)
+    tensor = tensor.to(like.device)
     if not is_sharded(tensor):
         return joined(part_of(tensor, like), like)
     if tensor.device_mesh != like.device_mesh:
