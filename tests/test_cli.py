@@ -39,6 +39,14 @@ def not_finite():
     nn.init.constant_(model.weight, float("nan"))
     return model, (torch.randn(2, 3),)
 
+class Branch(nn.Linear):
+    def forward(self, x):
+        y = super().forward(x)
+        return y if y.sum() > 0 else -y
+
+def branch():
+    return Branch(3, 2), (torch.randn(2, 3),)
+
 def no_parameters():
     return nn.ReLU(), (torch.randn(2, 3),)
 """
@@ -161,6 +169,15 @@ def test_all_shows_every_family(folder: Path) -> None:
     assert all(re.search(rf" {k}\.0 → {k}\.2 ", everything) for k in range(22))
 
 
+@pytest.mark.parametrize("model", ["cnn", "users_nets:deep", "hf:tiny-bert"])
+def test_meta_looks_at_the_structure_alone(model: str, folder: Path) -> None:
+    data = json.loads(run("inspect", model, "--meta", "--json").stdout)
+    real = json.loads(run("inspect", model, "--no-verify", "--json").stdout)
+    assert data["verification"] is None
+    assert data["totals"] == real["totals"]
+    assert "Unverified" in run("inspect", model, "--meta").stdout
+
+
 def test_no_verify_says_so(folder: Path) -> None:
     result = run("inspect", "mlp", "--no-verify")
     assert result.exit_code == 0
@@ -180,6 +197,10 @@ def test_no_verify_says_so(folder: Path) -> None:
         (["users_nets:rejected"], "the model rejects these inputs ((2, 5) float32)"),
         (["users_nets:not_finite"], "parameters that are not finite"),
         (["users_nets:no_parameters"], "has no parameters"),
+        (["hf:tiny-gtp2"], "Did you mean 'tiny-gpt2'"),
+        (["hf:./nowhere"], "there is no folder 'nowhere'. Nothing is downloaded"),
+        (["hf:llama-2-7b"], "Use --meta"),
+        (["users_nets:branch", "--meta"], "cannot be inspected without values"),
         (["mlp", "--out", "users_nets.py"], "users_nets.py exists."),
         (["mlp", "--out", "."], "is a folder"),
         (["mlp", "--out", "none/page.html"], "the folder none does not exist"),

@@ -23,7 +23,8 @@ from paramsym import (
     Verification,
     discover,
 )
-from paramsym.abbreviation import common_name, shorten
+from paramsym.abbreviation import common_name, in_lines, readable, shorten
+from paramsym.folding import is_mutual
 from paramsym.summary import as_text
 from paramsym.zoo import BUILTIN
 
@@ -92,15 +93,21 @@ def test_str_is_the_summary() -> None:
 
 def test_alike_families_share_a_row_and_keep_their_sum() -> None:
     text = as_text(tower(40))
-    assert re.search(
-        r"blocks\.\{0…39\}\.up → blocks\.\{0…39\}\.down +T₊\(7\) +×40 +280 +280 +280", text
-    )
-    assert text.count("blocks.") == 2
+    assert re.search(r"blocks\.\{0…39\}: up → down +T₊\(7\) +×40 +280 +280 +280", text)
+    assert text.count("blocks.") == 1
 
 
 def test_few_families_are_not_grouped() -> None:
     text = as_text(tower(3))
-    assert all(f"blocks.{k}.up → blocks.{k}.down" in text for k in range(3))
+    assert all(f"blocks.{k}: up → down" in text for k in range(3))
+
+
+def test_names_that_are_too_long_take_two_lines_and_equal_columns_merge() -> None:
+    text = as_text(tower(40, "model.transformer.encoder.layers.attention.feed_forward"), 60)
+    assert "…feed_forward.{0…39}:" in text
+    assert re.search(r"^    up → down", text, re.MULTILINE)
+    assert "orbit" not in text
+    assert max(map(cell_len, text.splitlines())) <= 60
 
 
 def test_rows_beyond_the_limit_are_counted() -> None:
@@ -125,6 +132,11 @@ def test_barriers_look_different_from_no_symmetry() -> None:
     assert "Not analysed" in barred
     assert "but not all ops were analysed" in barred
     assert re.search(r"cumsum +3 +a, b, \+1 more +no rule for this op", barred)
+    assert "paramsym.register_rule" in barred
+    assert "register_rule" not in none
+    blocks = tuple(f"layers.{k}.mix" for k in range(24))
+    text = as_text(replace(empty, barriers=(Barrier("cumsum", 24, blocks, "no rule"),)))
+    assert re.search(r"cumsum +24 +layers\.\{0…23\}\.mix +no rule", text)
 
 
 def test_frozen_parameters_take_the_laws_away() -> None:
@@ -151,9 +163,14 @@ def test_mode_unused_and_verification_are_told() -> None:
 def test_unverified_is_not_silent() -> None:
     family = scaling("a → b", "a", "b")
     text = as_text(Symmetry.of([family], {"a": torch.zeros(7, 3), "b": torch.zeros(3, 7)}))
-    assert "exactly, unchecked" in text
+    assert re.search("laws +unchecked", text)
     assert "Unverified" in text
     assert "✓" not in text
+    symmetry = tower(2)
+    half = (replace(symmetry.families[0], verified=False), symmetry.families[1])
+    mixed = as_text(replace(symmetry, families=half))
+    assert "exactly, unchecked" in mixed
+    assert "exactly ✓" in mixed
 
 
 def test_exactness_in_the_limit_shows_the_measured_defect() -> None:
@@ -183,6 +200,38 @@ def test_lists_are_counted_and_paths_lose_their_middle() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("a → b", "a → b"),
+        ("m.0.attn.q → m.0.attn.k", "m.0.attn: q → k"),
+        ("m.0.attn.q, m.0.norm → m.0.attn.k", "m.0: attn.q, norm → attn.k"),
+        ("m.a, … 3 more …, m.b.c → m.d", "m: a, … 3 more …, b.c → d"),
+        ("m.a → n.a", "m.a → n.a"),
+        ("m.attn.qkv → m.attn.qkv", "m.attn: qkv → qkv"),
+        ("m.a (scale)", "m.a (scale)"),
+        ("layers.0 → layers.1", "layers.0 → layers.1"),
+        ("m.layers.0.a → m.layers.1.b", "m: layers.0.a → layers.1.b"),
+        ("m: a → b", "m: a → b"),
+    ],
+)
+def test_a_shared_path_stands_in_front(name: str, expected: str) -> None:
+    assert readable(name) == expected
+    assert readable(name, mutual=True) == expected.replace(
+        "→", "→" if name == expected and ":" in name else "↔"
+    )
+
+
+def test_queries_and_keys_read_each_other() -> None:
+    queries = Port.along("q.weight", (8, 5), 0, copies=2)
+    keys = Port.along("k.weight", (8, 5), 0, copies=2, dual=True)
+    outputs = Port.along("o.weight", (5, 8), 1, copies=2, dual=True)
+    group = GeneralLinear(4, 2)
+    assert is_mutual(Family("q → k", group, (queries, keys)))
+    assert not is_mutual(Family("q → o", group, (queries, outputs)))
+    assert not is_mutual(Family("q", group, (queries,)))
+
+
+@pytest.mark.parametrize(
     ("indices", "expected"),
     [([3], "3"), ([0, 2], "{0,2}"), ([9, 10, 11, 12], "{9…12}"), ([0, 2, 4, 6], "{0,2,…,6}")],
 )
@@ -199,3 +248,5 @@ def test_a_shortened_name_fits(name: str, width: int) -> None:
     short = shorten(name, width)
     assert cell_len(short) <= width
     assert short == name or cell_len(name) > width
+    wrapped = in_lines(readable(name), width + 8)
+    assert max(map(cell_len, wrapped.split("\n"))) <= width + 8

@@ -4,28 +4,91 @@ import re
 
 from rich.cells import cell_len
 
+_ARROW, _MUTUAL, _COLON = " → ", " ↔ ", ": "
+_DOTS = r"\.(?![^{]*\})"
+"""Dots, but not those in braces."""
+
+
+def readable(name: str, *, mutual: bool = False) -> str:
+    """A family's name with the path that all its modules share in front.
+
+    `layers.3.attn.q_proj → layers.3.attn.k_proj` as `layers.3.attn: q_proj → k_proj`; with ↔ where
+    neither side reads the other (`mutual`).
+    """
+    if _COLON in name or _ARROW not in name:
+        return name
+    arrow = _MUTUAL if mutual else _ARROW
+    sides = [side.split(", ") for side in name.split(_ARROW)]
+    paths = [entry.split(".") for side in sides for entry in side if not _left_out(entry)]
+    shared = 0
+    for column in zip(*(path[:-1] for path in paths), strict=False):
+        if len(set(column)) > 1:
+            break
+        shared += 1
+    while shared and any(path[shared].isdigit() for path in paths):
+        shared -= 1  # an index alone says nothing
+    if not shared:
+        return name.replace(_ARROW, arrow)
+    start = len(".".join(paths[0][:shared])) + 1
+    shown = (
+        ", ".join(entry if _left_out(entry) else entry[start:] for entry in side) for side in sides
+    )
+    return ".".join(paths[0][:shared]) + _COLON + arrow.join(shown)
+
 
 def shorten(name: str, width: int) -> str:
     """A family's name in at most `width` characters.
 
-    Of lists of writers or readers the first stays and the rest is counted (`bn +1 → conv1 +2`);
-    what is still too long loses its middle.
+    Of lists of writers or readers the first stays and the rest is counted (`bn +1 → conv1 +2`); of
+    the path in front the end stays; what is still too long loses its middle.
     """
     if cell_len(name) <= width:
         return name
-    sides = [side.split(", ") for side in name.split(" → ")]
+    prefix, colon, rest = name.rpartition(_COLON)
+    arrow = _MUTUAL if _MUTUAL in rest else _ARROW
+    sides = [side.split(", ") for side in rest.split(arrow)]
     counts = [f" +{sum(map(_count, side[1:]))}" if len(side) > 1 else "" for side in sides]
     paths = [side[0] for side in sides]
-    room = width - cell_len(" → ".join(counts))
+    if colon:
+        inner = arrow.join(a + b for a, b in zip(paths, counts, strict=True))
+        room = width - cell_len(inner) - len(_COLON)
+        parts = re.split(_DOTS, prefix)
+        for start in range(len(parts)):
+            kept = ("…" if start else "") + ".".join(parts[start:])
+            if cell_len(kept) <= room:
+                return kept + _COLON + inner
+    room = width - cell_len(arrow.join(counts))
     share = room // len(paths)
     spare = sum(max(0, share - cell_len(path)) for path in paths)
     fitted = (_fitted_path(path, share + spare) for path in paths)
-    return _elided(" → ".join(a + b for a, b in zip(fitted, counts, strict=True)), width)
+    return _elided(arrow.join(a + b for a, b in zip(fitted, counts, strict=True)), width)
+
+
+def in_lines(name: str, width: int) -> str:
+    """A family's name in lines of at most `width` characters, two where it is long."""
+    if cell_len(name) <= width:
+        return name
+    prefix, colon, rest = name.rpartition(_COLON)
+    if colon:
+        parts = re.split(_DOTS, prefix)
+        ends = ["…" * bool(k) + ".".join(parts[k:]) for k in range(len(parts))]
+        fits = (end for end in ends if cell_len(end) < width)
+        lines = [next(fits, _elided(prefix, width - 1)), rest]
+    else:
+        left, arrow, right = name.partition(_ARROW)
+        if not arrow:
+            return shorten(name, width)
+        lines = [shorten(left, width - 2) + " →", right]
+    return f"{lines[0]}{colon.rstrip()}\n  {shorten(lines[1], width - 2)}"
+
+
+def _left_out(entry: str) -> re.Match[str] | None:
+    return re.fullmatch(r"… (\d+) more …", entry)
 
 
 def _count(entry: str) -> int:
     """How many modules an entry of a list stands for; discovery itself cuts the longest lists."""
-    left_out = re.fullmatch(r"… (\d+) more …", entry)
+    left_out = _left_out(entry)
     return int(left_out[1]) if left_out else 1
 
 

@@ -1,6 +1,7 @@
 """From a model's name on the command line to the model.
 
-A name is a built-in one (`cnn`), a factory (`package.module:factory`), or a `.pt2` file.
+A name is a built-in one (`cnn`), a factory (`package.module:factory`), a `.pt2` file, or a model of
+`transformers` (`hf:gpt2`, `hf:./folder`).
 """
 
 import difflib
@@ -11,6 +12,7 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -20,7 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from paramsym import pt2
+from paramsym import huggingface, pt2
+from paramsym.published import PUBLISHED
 from paramsym.zoo import BUILTIN
 
 
@@ -42,36 +45,56 @@ class LoadedModel:
     title: str = ""
 
 
-def load_model(name: str, *, trust: bool = False, seed: int = 0) -> LoadedModel:
+def load_model(name: str, *, trust: bool = False, seed: int = 0, meta: bool = False) -> LoadedModel:
     """The model of that name.
 
     Args:
         name: A key of `paramsym.zoo.BUILTIN`; `package.module:factory`, where the factory takes no
             arguments and returns `(model, args)` or `(model, args, kwargs)`, and the working folder
-            is searched for the module as well; or a `.pt2` file of `torch.export.save`.
+            is searched for the module as well; a `.pt2` file of `torch.export.save`; or `hf:` and
+            what `paramsym.huggingface.from_name` knows.
         trust: Read `.pt2` files that hold pickled objects or code too. Otherwise those are refused
             before anything of them is run (see `paramsym.pt2`).
         seed: Seed of torch's random state when a factory is called.
+        meta: Make the model and its inputs on the meta device: shapes without values, which take
+            no memory.
 
     Raises:
-        ValueError: If there is no such model, its file is damaged or refused, or its factory fails.
+        ValueError: If there is no such model, its file is damaged or refused, or its factory fails;
+            if a program that was exported is to be on the meta device.
         TypeError: If a factory returns something else.
     """
+    if name.startswith(huggingface.PREFIX):
+        model, kwargs = huggingface.from_name(
+            name.removeprefix(huggingface.PREFIX), meta=meta, seed=seed
+        )
+        return LoadedModel(model, (), kwargs, title=name)
     if name in BUILTIN:
-        return LoadedModel(*BUILTIN[name](), title=name)
+        model, args = BUILTIN[name]()
+        if meta:
+            model, args = model.to("meta"), tuple(x.to("meta") for x in args)
+        return LoadedModel(model, args, title=name)
     path = Path(name)
     if path.suffix == ".pt2" or (path.is_file() and path.suffix != ".py"):
+        if meta:
+            raise ValueError(
+                f"{path.name} is an exported program, which holds its values. Leave out --meta."
+            )
         return LoadedModel(_program(path, trust=trust), None, title=path.name)
     module, colon, factory = name.partition(":")
     if colon:
         torch.manual_seed(seed)
-        return _made_by(_factory(module, factory, name), name)
+        make = _factory(module, factory, name)
+        with torch.device("meta") if meta else nullcontext():
+            return _made_by(make, name)
     raise ValueError(_unknown(name))
 
 
 def _unknown(name: str) -> str:
     close = difflib.get_close_matches(name, BUILTIN, 3)
-    if close:
+    if name in PUBLISHED or (Path(name) / "config.json").is_file():
+        hint = f"Models of Hugging Face are named `{huggingface.PREFIX}{name}`."
+    elif close:
         hint = f"Did you mean {' or '.join(map(repr, close))}?"
     elif "." in name or "/" in name:
         hint = "Name a factory as `package.module:factory`, with a colon, or an existing .pt2 file."

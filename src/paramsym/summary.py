@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import io
 import itertools
-import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
@@ -15,14 +13,15 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from paramsym.abbreviation import common_name, shorten
-from paramsym.family import Family
+from paramsym.abbreviation import in_lines
+from paramsym.family import EXACT
+from paramsym.folding import FOLDED_FROM, Row, folded, folded_names, rows_of
 
 if TYPE_CHECKING:
     from paramsym.symmetry import Barrier, Symmetry
 
 LIMIT = 20
-"""Rows of families that a summary shows before it groups and then cuts them."""
+"""Rows of families that a summary shows before it cuts them."""
 
 _INDENT = 2
 _NARROWEST_NAME = 24
@@ -44,9 +43,9 @@ def print_summary(
         symmetry: What to describe.
         console: Where to; its width decides how names are shortened.
         title: Name of the model.
-        limit: Most rows of families. Where there are more families, those that differ in an index
-            alone (`blocks.0…11`) share a row, and what is still too much is counted. `None` shows
-            every family with its full name.
+        limit: Most rows of families. Where there are many, those that differ in an index alone
+            (`blocks.0…11`) share a row, and what is still too much is counted. `None` shows every
+            family by itself.
     """
     console.print(_heading(symmetry, title), highlight=False)
     withdrawn = symmetry.verification.withdrawn if symmetry.verification else ()
@@ -62,70 +61,23 @@ def print_summary(
 # -- families ------------------------------------------------------------------------------------
 
 
-@final
-@dataclass(frozen=True)
-class _Row:
-    """One line of the table: a family, or several that differ in indices alone."""
-
-    name: str
-    group: str
-    count: int
-    dim: int
-    orbit: int
-    laws: int
-    holds: str
-
-
-def _rows(symmetry: Symmetry) -> list[_Row]:
-    return [
-        _Row(
-            family.name,
-            str(family.group),
-            1,
-            family.group.dim,
-            family.dim,
-            symmetry.laws_of(family),
-            _holds(family),
-        )
-        for family in symmetry.families
-    ]
-
-
-def _holds(family: Family) -> str:
-    how = "as ε→0" if family.exactness.as_eps_vanishes else "exactly"
-    return f"{how} ✓" if family.verified else f"{how}, unchecked"
-
-
-def _grouped(rows: Iterable[_Row]) -> list[_Row]:
-    """Rows that agree but for numbers in their names as one row each, with summed dimensions."""
-    alike: dict[tuple[str, _Row], list[_Row]] = {}
-    for row in rows:
-        shape = re.sub(r"\d+", "0", row.name)
-        alike.setdefault((shape, replace(row, name="")), []).append(row)
-    return [
-        _Row(
-            common_name([row.name for row in same]),
-            same[0].group,
-            len(same),
-            sum(row.dim for row in same),
-            sum(row.orbit for row in same),
-            sum(row.laws for row in same),
-            same[0].holds,
-        )
-        for same in alike.values()
-    ]
+def _holds(row: Row, checked: bool) -> str:
+    how = "as ε→0" if row.exactness != str(EXACT) else "exactly"
+    if not checked:  # the head of the column says so
+        return how
+    return f"{how} ✓" if row.verified else f"{how}, unchecked"
 
 
 def _print_families(symmetry: Symmetry, console: Console, limit: int | None) -> None:
-    rows = _rows(symmetry)
+    rows = rows_of(symmetry)
     if not rows:
         note = Text("No continuous symmetry was found", style="bold")
         if symmetry.barriers:
             note.append(", but not all ops were analysed (see below)")
         console.print(_indented(note.append("."), below=1), highlight=False)
         return
-    if limit is not None and len(rows) > limit:
-        rows = _grouped(rows)
+    if limit is not None and len(rows) > FOLDED_FROM:
+        rows = folded(rows)
     shown = rows if limit is None else rows[:limit]
     console.print(_family_table(shown, console.width, full_names=limit is None))
     hidden = sum(row.count for row in rows[len(shown) :])
@@ -135,27 +87,37 @@ def _print_families(symmetry: Symmetry, console: Console, limit: int | None) -> 
     console.print()
 
 
-def _family_table(rows: list[_Row], width: int, *, full_names: bool) -> Padding:
-    counted = any(row.count > 1 for row in rows)
+def _family_table(rows: list[Row], width: int, *, full_names: bool) -> Padding:
+    checked = any(row.verified for row in rows)
     columns = {
         "group": [row.group for row in rows],
-        **({"": [f"×{row.count}" if row.count > 1 else "" for row in rows]} if counted else {}),
-        "dim": [f"{row.dim:,}" for row in rows],
-        "orbit": [f"{row.orbit:,}" for row in rows],
+        "": [f"×{row.count}" if row.count > 1 else "" for row in rows],
+        "dim": [f"{row.group_dim:,}" for row in rows],
+        "orbit": [f"{row.dim:,}" for row in rows],
         "laws": [f"{row.laws:,}" if row.laws else "–" for row in rows],
-        "holds": [row.holds for row in rows],
+        "holds" if checked else "unchecked": [_holds(row, checked) for row in rows],
     }
-    taken = sum(max(map(cell_len, (name, *cells))) + 2 for name, cells in columns.items())
-    room = max(_NARROWEST_NAME, width - _INDENT - taken)
+    if not any(columns[""]):
+        del columns[""]
+    longest = max(cell_len(row.name) for row in rows)
+    if _room(columns, width) < longest and columns["dim"] == columns["orbit"]:
+        del columns["orbit"]
+    room = max(_NARROWEST_NAME, _room(columns, width))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold dim")
     table.add_column("where", overflow="fold", max_width=room)
     for name in columns:
         right = name in ("dim", "orbit", "laws")
         table.add_column(name, no_wrap=True, justify="right" if right else "left")
     for row, *cells in zip(rows, *columns.values(), strict=True):
-        name = row.name if full_names else shorten(row.name, room)
+        name = row.name if full_names else in_lines(row.name, room)
         table.add_row(Text(name), *(Text(cell) for cell in cells))
     return _indented(table)
+
+
+def _room(columns: dict[str, list[str]], width: int) -> int:
+    """What the columns leave for names."""
+    taken = sum(max(map(cell_len, (name, *cells))) + 2 for name, cells in columns.items())
+    return width - _INDENT - taken
 
 
 # -- the rest ------------------------------------------------------------------------------------
@@ -201,9 +163,11 @@ def _print_barriers(barriers: tuple[Barrier, ...], console: Console) -> None:
     table.add_column("where", overflow="fold")
     table.add_column("reason", overflow="fold", style="dim")
     for barrier in barriers:
-        where = _first_few(barrier.where, 2)
+        where = _first_few(folded_names(barrier.where), 2)
         table.add_row(Text(barrier.op), str(barrier.count), Text(where), Text(barrier.reason))
-    console.print(_indented(table, below=1))
+    console.print(_indented(table))
+    _note(console, "A rule for an op lifts it: `paramsym.register_rule`, docs/adding-an-op.md.")
+    console.print()
 
 
 def _print_circumstances(symmetry: Symmetry, console: Console, limit: int | None) -> None:

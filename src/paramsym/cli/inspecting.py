@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 
 from paramsym.cli.talking import fail, require_writable, say, status, user_errors, versions
@@ -23,7 +24,7 @@ def inspect(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="A built-in name, package.module:factory, or a .pt2 file.",
+            help="A built-in name, package.module:factory, a .pt2 file, or hf:NAME.",
             show_default=False,
         ),
     ] = "",
@@ -50,6 +51,12 @@ def inspect(
     verify: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Check every family numerically.")
     ] = True,
+    meta: Annotated[
+        bool,
+        typer.Option(
+            "--meta", help="Look at the structure alone: tensors without values or memory."
+        ),
+    ] = False,
     seed: Annotated[
         int,
         typer.Option(help="Seed of the check, and of a factory's random parameters.", metavar="N"),
@@ -66,7 +73,8 @@ def inspect(
 
     A factory takes no arguments and returns (model, args) or (model, args, kwargs), with example
     inputs as for model(*args, **kwargs). Its module may lie in the working folder. A .pt2 file is
-    written by torch.export.save.
+    written by torch.export.save. hf:NAME is a published architecture with random weights, or a
+    folder with config.json and weights as safetensors; nothing is downloaded.
 
     \b
     Examples:
@@ -75,6 +83,9 @@ def inspect(
       paramsym inspect my_models:resnet --eval    yours, in evaluation mode
       paramsym inspect net.pt2 --json > net.json  an exported program, as data
       paramsym inspect cnn --out cnn.html         a page with figures
+      paramsym inspect hf:gpt2                    a published architecture
+      paramsym inspect hf:llama-2-7b --meta       a large one, without its values
+      paramsym inspect hf:./my-llama              a folder of Hugging Face
 
     Exit code 2: a wrong argument or a bad model. Exit code 1: a family failed its numerical check,
     which is a bug of paramsym.
@@ -87,7 +98,9 @@ def inspect(
     if out is not None:
         require_writable(out, force)
     with user_errors(ValueError, TypeError, debug=debug), status(f"Looking at {model} …"):
-        loaded, symmetry = _discover(model, train=train, verify=verify, seed=seed, trust=trust)
+        loaded, symmetry = _discover(
+            model, train=train, verify=verify, seed=seed, trust=trust, meta=meta
+        )
     if as_json:
         print(json.dumps(_as_json(symmetry, loaded.title, seed), indent=2))
     else:
@@ -105,14 +118,14 @@ def inspect(
 
 
 def _discover(
-    name: str, *, train: bool | None, verify: bool, seed: int, trust: bool
+    name: str, *, train: bool | None, verify: bool, seed: int, trust: bool, meta: bool
 ) -> tuple["LoadedModel", "Symmetry"]:
     from torch import nn
 
     from paramsym.discovery import discover
     from paramsym.loading import load_model
 
-    loaded = load_model(name, trust=trust, seed=seed)
+    loaded = load_model(name, trust=trust, seed=seed, meta=meta)
     if train is not None:
         if not isinstance(loaded.model, nn.Module):
             raise ValueError(
@@ -120,7 +133,16 @@ def _discover(
                 "Leave out --train and --eval, or export the model in the other mode."
             )
         loaded.model.train(train)
-    symmetry = discover(loaded.model, loaded.args, loaded.kwargs, verify=verify, seed=seed)
+    try:
+        symmetry = discover(loaded.model, loaded.args, loaded.kwargs, verify=verify, seed=seed)
+    except (ValueError, NotImplementedError, RuntimeError) as error:
+        if not meta:
+            raise
+        first = str(error).strip().splitlines()[0]
+        raise ValueError(
+            f"{loaded.title} cannot be inspected without values: {first} What the model computes "
+            "may depend on values, which the meta device does not have. Leave out --meta."
+        ) from error
     return loaded, symmetry
 
 
@@ -153,6 +175,8 @@ def _exit_if_withdrawn(symmetry: "Symmetry") -> None:
 
 
 def _print_builtin() -> None:
+    from paramsym.huggingface import PREFIX
+    from paramsym.published import PUBLISHED
     from paramsym.zoo import BUILTIN
 
     table = Table.grid(padding=(0, 2, 0, 0))
@@ -160,4 +184,8 @@ def _print_builtin() -> None:
     table.add_column()
     for name, factory in BUILTIN.items():
         table.add_row(name, (factory.__doc__ or "").strip().splitlines()[0])
-    Console().print(table, highlight=False)
+    console = Console()
+    console.print(table, highlight=False)
+    names = ", ".join(f"{PREFIX}{name}" for name in PUBLISHED)
+    console.print("\nArchitectures of Hugging Face, with random weights:", highlight=False)
+    console.print(Padding(names, (0, 0, 0, 2)), highlight=False)

@@ -6,6 +6,7 @@ from typing import final
 
 import paramsym
 from paramsym.files import write_text
+from paramsym.folding import FOLDED_FROM, folded, folded_names, rows_of
 from paramsym.report.drawing import draw
 from paramsym.report.html import render
 from paramsym.symmetry import Symmetry
@@ -13,20 +14,6 @@ from paramsym.symmetry import Symmetry
 ROWS_SHOWN = 20
 """Families in the table before the rest is folded away."""
 _UNUSED_SHOWN = 60
-
-
-@final
-@dataclass(frozen=True)
-class Row:
-    """One family in the table."""
-
-    name: str
-    group: str
-    group_dim: int
-    dim: int
-    laws: int
-    exactness: str
-    verified: bool
 
 
 @final
@@ -59,6 +46,8 @@ def symmetry_page(symmetry: Symmetry, title: str, out: Path, *, force: bool = Fa
     """
     mode = symmetry.mode
     families = len(symmetry.families)
+    every = rows_of(symmetry)
+    rows = folded(every) if families > FOLDED_FROM else every
     return write_text(
         Path(out),
         render(
@@ -68,7 +57,10 @@ def symmetry_page(symmetry: Symmetry, title: str, out: Path, *, force: bool = Fa
             symmetry=symmetry,
             totals=totals_of(symmetry),
             tensors=len(symmetry.parameters),
-            rows=rows_of(symmetry),
+            rows=rows,
+            every=every,
+            folded_names=folded_names,
+            names=[family.name for family in symmetry.families],
             shown=ROWS_SHOWN,
             unused_shown=_UNUSED_SHOWN,
             drawing=draw(symmetry),
@@ -80,22 +72,6 @@ def symmetry_page(symmetry: Symmetry, title: str, out: Path, *, force: bool = Fa
         ),
         force=force,
     )
-
-
-def rows_of(symmetry: Symmetry) -> list[Row]:
-    """The families as rows of a table."""
-    return [
-        Row(
-            family.name,
-            str(family.group),
-            family.group.dim,
-            family.dim,
-            symmetry.laws_of(family),
-            str(family.exactness),
-            family.verified,
-        )
-        for family in symmetry.families
-    ]
 
 
 def totals_of(symmetry: Symmetry) -> Totals:
