@@ -11,7 +11,7 @@ from paramsym.discovery.ops.registry import Call, Result, rule
 @rule("linear")
 def linear(call: Call) -> Result:
     """y = x Wᵀ + b."""
-    product = matrix_product(call, call["input"], _transposed(call["weight"]), call.shape)
+    product = matrix_product(call, call["input"], transposed(call["weight"]), call.shape)
     bias = call["bias"]
     return product if bias is None else add(call, product, bias)
 
@@ -65,7 +65,7 @@ def einsum(call: Call) -> Result:
     return call.output(layers)
 
 
-def _transposed(weight: Value) -> Value:
+def transposed(weight: Value) -> Value:
     if len(weight.shape) == 1:
         return weight
     return Value(
