@@ -8,6 +8,7 @@ import torch
 import torch.utils._pytree as pytree
 from torch import Tensor
 
+from paramsym.discrete.groups import DiscreteGroup
 from paramsym.groups import Group
 
 
@@ -15,6 +16,8 @@ from paramsym.groups import Group
 @dataclass(frozen=True, eq=False)
 class GroupElement(Mapping[str, Tensor]):
     """An ordered word of group elements, each of one family; the first acts first.
+
+    Letters of discrete families (permutations, signs) may stand among the others.
 
     Families may overlap and need not commute, so a product is a longer word. As a mapping, it gives
     for every family the product of its letters.
@@ -26,7 +29,7 @@ class GroupElement(Mapping[str, Tensor]):
     """
 
     names: tuple[str, ...]
-    groups: tuple[Group, ...] = field(repr=False)
+    groups: tuple[Group | DiscreteGroup, ...] = field(repr=False)
     tensors: tuple[Tensor, ...] = field(repr=False)
 
     def __matmul__(self, other: "GroupElement") -> "GroupElement":
@@ -64,8 +67,8 @@ class GroupElement(Mapping[str, Tensor]):
         """Largest condition number among the letters' linear parts; bounds rounding errors."""
         worst = 1.0
         for group, g in zip(self.groups, self.tensors, strict=True):
-            linear = group.linear(g)
-            if linear is None:
+            linear = group.linear(g) if isinstance(group, Group) else None
+            if linear is None or isinstance(group, DiscreteGroup):
                 continue
             if group.diagonal:
                 worst = max(worst, float(linear.max()), float(1 / linear.min()))

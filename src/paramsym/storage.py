@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from paramsym.discrete.family import DiscreteFamily
+from paramsym.discrete.groups import DISCRETE_GROUPS
 from paramsym.family import Exactness, Family
 from paramsym.files import write_text
 from paramsym.groups import GROUPS, ComplexScaling, Group, Orthogonal
@@ -70,6 +72,7 @@ def to_dict(symmetry: Symmetry) -> dict[str, Any]:
             {**_family_to_dict(family), "laws": symmetry.laws_of(family)}
             for family in symmetry.families
         ],
+        "discrete": [_discrete_to_dict(family) for family in symmetry.discrete],
         "parameters": [asdict(p) for p in symmetry.parameters],
         "barriers": [asdict(b) for b in symmetry.barriers],
         "unused": list(symmetry.unused),
@@ -109,6 +112,8 @@ def from_dict(data: Mapping[str, Any]) -> Symmetry:
             )
             if verification
             else None,
+            # Files from before there were any have no such entry.
+            discrete=tuple(_discrete_from_dict(f) for f in data.get("discrete", ())),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"`data` is not a complete saved symmetry: {error!r} is amiss.") from error
@@ -133,6 +138,27 @@ def _family_from_dict(data: Mapping[str, Any]) -> Family:
         ports=tuple(_port_from_dict(p) for p in data["ports"]),
         terms=tuple(_term_from_dict(t) for t in data["terms"]),
         exactness=Exactness(**data["exactness"]),
+        verified=data["verified"],
+    )
+
+
+def _discrete_to_dict(family: DiscreteFamily) -> dict[str, Any]:
+    group = family.group
+    return {
+        "name": family.name,
+        "group": {"kind": type(group).__name__, "n": group.n, "copies": group.copies},
+        "log10_order": family.log10_order,
+        "verified": family.verified,
+        "ports": [_port_to_dict(port) for port in family.ports],
+    }
+
+
+def _discrete_from_dict(data: Mapping[str, Any]) -> DiscreteFamily:
+    group = data["group"]
+    return DiscreteFamily(
+        name=data["name"],
+        group=DISCRETE_GROUPS[group["kind"]](group["n"], group["copies"]),
+        ports=tuple(_port_from_dict(p) for p in data["ports"]),
         verified=data["verified"],
     )
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from paramsym import action, conserved
+from paramsym.discrete.family import DiscreteFamily
 from paramsym.element import AlgebraElement, GroupElement
 from paramsym.family import Family
 from paramsym.orbit_dimension import generic_dim, tangent_rank
@@ -65,7 +66,7 @@ class Verification:
 @final
 @dataclass(frozen=True)
 class Symmetry:
-    """The continuous symmetries of a model's parameters, as plain data.
+    """The symmetries of a model's parameters, as plain data.
 
     Parameter dicts are `dict(model.named_parameters())`; all functions return new dicts and leave
     their arguments alone. They check names and shapes; `check=True` checks values too.
@@ -79,6 +80,8 @@ class Symmetry:
         mode_dependent: Whether the model computes another function in the other mode (dropout,
             batch norm). Laws are those of training in the recorded mode.
         verification: What was measured; `None` where nothing was.
+        discrete: Permutations and signs that no family of matrices contains. GL(n), Aff(n) and O(n)
+            contain those of their coordinates; `families` is the continuous part.
     """
 
     families: tuple[Family, ...]
@@ -88,12 +91,13 @@ class Symmetry:
     mode: str = "train"
     mode_dependent: bool = False
     verification: Verification | None = field(default=None, compare=False)
+    discrete: tuple[DiscreteFamily, ...] = ()
 
     def __post_init__(self) -> None:
         shapes = {p.name: p.shape for p in self.parameters}
-        for family in self.families:
+        for family in (*self.families, *self.discrete):
             family.require_shapes(shapes)
-        if len(self._by_name) != len(self.families):
+        if len(self._any_by_name) != len(self.families) + len(self.discrete):
             raise ValueError("families must have distinct names; rename the repeated ones.")
 
     @classmethod
@@ -113,6 +117,10 @@ class Symmetry:
     def _by_name(self) -> dict[str, Family]:
         return {family.name: family for family in self.families}
 
+    @cached_property
+    def _any_by_name(self) -> dict[str, Family | DiscreteFamily]:
+        return {family.name: family for family in (*self.families, *self.discrete)}
+
     def __iter__(self) -> Iterator[Family]:
         return iter(self.families)
 
@@ -126,8 +134,14 @@ class Symmetry:
         return self._by_name[name]
 
     def select(self, *names: str) -> "Symmetry":
-        """The same symmetry with only some of the families, in the order given."""
-        return replace(self, families=tuple(self[name] for name in names))
+        """The same symmetry with only some of the families, in the order given; discrete ones too,
+        where they are named."""
+        chosen = [self._any_by_name.get(name) or self[name] for name in names]
+        return replace(
+            self,
+            families=tuple(f for f in chosen if isinstance(f, Family)),
+            discrete=tuple(f for f in chosen if isinstance(f, DiscreteFamily)),
+        )
 
     def __str__(self) -> str:
         from paramsym.summary import as_text
@@ -216,14 +230,20 @@ class Symmetry:
         Args:
             scale: Spread of the generators.
             generator: Source of randomness.
-            discrete: Also draw from the other components (reflections).
+            discrete: Also draw from the other components (reflections), and append a letter for
+                every discrete family, drawn uniformly.
         """
-        return self._word(
+        word = self._word(
             [
                 family.group.sample(scale, generator=generator, discrete=discrete)
                 for family in self.families
             ]
         )
+        if not discrete:
+            return word
+        draws = tuple(family.group.sample(generator=generator) for family in self.discrete)
+        names = tuple(family.name for family in self.discrete)
+        return GroupElement(names, tuple(f.group for f in self.discrete), draws) @ word
 
     def sample_algebra(
         self, scale: float = 1.0, *, generator: torch.Generator | None = None
@@ -267,14 +287,15 @@ class Symmetry:
 
     def _checked(
         self, g: GroupElement | Mapping[str, Tensor], params: Mapping[str, Tensor], check: bool
-    ) -> list[tuple[Family, Tensor]]:
+    ) -> list[tuple[Family | DiscreteFamily, Tensor]]:
         self._check(params, check=check)
         letters = self._letters(g)
         require_equal([letter for _, letter in letters], params.values(), "g")
         if check:
             for family, letter in letters:
                 _require_member(family, letter)
-                family.require_gains(params)
+                if isinstance(family, Family):
+                    family.require_gains(params)
         return letters
 
     @torch.no_grad()
@@ -393,7 +414,9 @@ class Symmetry:
     def _check(self, params: Mapping[str, Tensor], *, check: bool = False) -> None:
         check_params(params, self.parameters, values=check)
 
-    def _letters(self, g: GroupElement | Mapping[str, Tensor]) -> list[tuple[Family, Tensor]]:
+    def _letters(
+        self, g: GroupElement | Mapping[str, Tensor]
+    ) -> list[tuple[Family | DiscreteFamily, Tensor]]:
         if isinstance(g, AlgebraElement):
             raise TypeError("`g` must be a group element; got an algebra element. Use `M.exp()`.")
         if isinstance(g, GroupElement):
@@ -405,7 +428,15 @@ class Symmetry:
                 "`g` must be a group element or a dict of tensors by family name; "
                 f"got {type(g).__name__}. Draw it with `symmetry.sample(...)`."
             )
-        return [(self._family_of(name, tensor, "g"), tensor) for name, tensor in pairs]
+        return [(self._owner_of(name, tensor), tensor) for name, tensor in pairs]
+
+    def _owner_of(self, name: str, tensor: Tensor) -> Family | DiscreteFamily:
+        """The family of a letter, continuous or discrete."""
+        family = self._any_by_name.get(name)
+        if not isinstance(family, DiscreteFamily):
+            return self._family_of(name, tensor, "g")
+        family.group.require(tensor, f'`g["{name}"]`')
+        return family
 
     def _parts(
         self, M: AlgebraElement | Mapping[str, Tensor], argument: str
@@ -428,7 +459,7 @@ class Symmetry:
         return family
 
 
-def _require_member(family: Family, g: Tensor) -> None:
+def _require_member(family: Family | DiscreteFamily, g: Tensor) -> None:
     if not family.group.contains(g):
         raise ValueError(
             f'`g["{family.name}"]` is not an element of {family.group} to rounding: '

@@ -1,0 +1,101 @@
+"""No discrete family reaches a user unless the function is unchanged, in float64.
+
+Random words of all families together first; family by family where that fails. A false family that
+passes one word by chance is caught by the next (docs/derivations.md §20).
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from paramsym.action import act
+from paramsym.discovery.points import Point, near_point, random_point
+from paramsym.discovery.recording import Recording, replay
+from paramsym.discrete.family import DiscreteFamily
+from paramsym.discrete.groups import Permutations
+from paramsym.residuals import largest
+
+DRAWS = (4, 16)
+"""Fewest and most words."""
+WORK = 2**25
+"""Parameters that the words move in all, where that leaves more than the fewest."""
+
+
+def check(
+    families: Sequence[DiscreteFamily], recording: Recording, seed: int
+) -> tuple[list[DiscreteFamily], list[str], float]:
+    """The families that hold, marked verified; the names of those that do not; what was measured.
+
+    The last is the largest relative change of an output under a word of what is kept.
+    """
+    if not families:
+        return [], [], 0.0
+    generator = torch.Generator().manual_seed(seed)
+    point = near_point(recording, generator, seed)
+    size = sum(p.numel() for p in point.params.values())
+    draws = max(DRAWS[0], min(DRAWS[1], WORK // max(1, size)))
+    kept, lost, measured = _surviving(list(families), point, generator, seed, draws)
+    if lost:  # by a bug of ours, or because this point is degenerate (dead channels)
+        point = random_point(recording, generator, seed) or point
+        recovered, lost, _ = _surviving(lost, point, generator, seed, draws)
+        kept = [f for f in families if f in kept or f in recovered]
+        measured = _defect(kept, point, generator, seed, draws)
+    return [replace(f, verified=True) for f in kept], [f.name for f in lost], measured
+
+
+def tolerance(recording: Recording) -> float:
+    """A rounding bound: a permutation changes the order of summation only, so that every op may
+    lose a few units in the last place."""
+    return 64 * torch.finfo(torch.float64).eps * max(1, len(recording.records))
+
+
+def _surviving(
+    families: list[DiscreteFamily], point: Point, generator: torch.Generator, seed: int, draws: int
+) -> tuple[list[DiscreteFamily], list[DiscreteFamily], float]:
+    measured = _defect(families, point, generator, seed, draws)
+    if measured <= tolerance(point.recording):
+        return families, [], measured
+    if len(families) == 1:
+        return [], families, measured
+    half = len(families) // 2
+    left, lost_left, _ = _surviving(families[:half], point, generator, seed, draws)
+    right, lost_right, _ = _surviving(families[half:], point, generator, seed, draws)
+    return left + right, lost_left + lost_right, measured
+
+
+def _defect(
+    families: list[DiscreteFamily],
+    point: Point,
+    generator: torch.Generator,
+    seed: int,
+    draws: int,
+) -> float:
+    """Largest relative change of an output under random words; stops at the first that fails."""
+    worst = 0.0
+    for k in range(draws if families else 0):
+        word = [(f, _draw(f, generator, moving=k == 0)) for f in families]
+        outputs = replay(point.recording, act(word, point.params), point.inputs, seed=seed)
+        changes = (_relative(a, b) for a, b in zip(outputs, point.outputs, strict=True))
+        worst = largest(worst, *changes)
+        if not worst <= tolerance(point.recording):
+            break
+    return worst
+
+
+def _draw(family: DiscreteFamily, generator: torch.Generator, *, moving: bool) -> Tensor:
+    """A uniform element; where wanted, one that moves something."""
+    g = family.group.sample(generator=generator)
+    if moving and bool((g == family.group.identity()).all()):
+        g = g.flip(-1) if isinstance(family.group, Permutations) else -g
+    return g
+
+
+def _relative(output: Tensor, reference: Tensor) -> float:
+    if reference.numel() == 0:
+        return 0.0
+    if not (reference.is_floating_point() or reference.is_complex()):
+        return float((output != reference).any())
+    size, change = reference.abs().max(), (output - reference).abs().max()
+    return float(change / size) if size > 0 else float(change)
