@@ -194,7 +194,7 @@ class Port:
         """Replace the rows taken in the tensor itself."""
         sizes = [self.view[a] for a in self.axes]
         inside = tensor.view(self.view).permute(*self.axes, *self._rest)
-        values = rows.reshape(-1, *(self.view[a] for a in self._rest))
+        values = rows.reshape(self.index.numel(), *(self.view[a] for a in self._rest))
         if self._is_all:
             inside.copy_(values.reshape(inside.shape))
         elif self._run is not None and len(sizes) == 1:

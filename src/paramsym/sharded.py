@@ -59,13 +59,13 @@ def here(tensor: Tensor) -> Tensor:
 
 
 def part_of(values: Tensor, like: "DTensor") -> Tensor:
-    """This process's part of a whole tensor, cut as `like` is. Axes of size 1, along which it is
-    to be broadcast, are not cut."""
+    """This process's part of a whole tensor, cut as `like` is. Axes along which it is to be
+    broadcast are not cut."""
     from torch.distributed.tensor import DTensor, Replicate
 
     mesh = like.device_mesh
     cut = [
-        Replicate() if d is not None and values.shape[d] == 1 else placement
+        Replicate() if d is not None and values.shape[d] != like.shape[d] else placement
         for placement, d in zip(like.placements, _axes_cut(like), strict=True)
     ]
     copies = DTensor.from_local(values, mesh, [Replicate()] * mesh.ndim)

@@ -20,6 +20,7 @@ SMALL = [
     "flattened identity",
     "tied autoencoder",
     "softmax head",
+    "wide radial",
     "gemma norm",
 ]
 BLOCKS = ["gpt2", "gpt2 untied", "llama"]
