@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from paramsym.discovery import discover
+from paramsym.family import Family
 from paramsym.groups import (
     Affine,
     ComplexScaling,
@@ -13,7 +14,9 @@ from paramsym.groups import (
     Translation,
 )
 from paramsym.nets import MLP
-from paramsym.report.drawing import MOST_MODULES, draw, kind_of, module_of
+from paramsym.ports import Port
+from paramsym.report.drawing import MOST_MODULES, draw
+from paramsym.report.spaces import kind_of, module_of
 from paramsym.symmetry import Symmetry
 from paramsym.zoo import BUILTIN
 
@@ -89,3 +92,34 @@ def test_kinds_tell_the_groups_apart() -> None:
 def test_top_level_parameters_are_their_own_module() -> None:
     assert module_of("scale") == "scale"
     assert module_of("a.b.weight") == "a.b"
+
+
+def test_repeated_blocks_share_boxes_and_arcs() -> None:
+    """Twelve blocks of four modules and three other modules are drawn as seven boxes."""
+    blocks = [f"model.h.{k}" for k in range(12)]
+    shapes = {"model.embed.weight": (9, 4), "model.norm.weight": (4,), "head.weight": (9, 4)}
+    families = []
+    for block in blocks:
+        names = [f"{block}.{part}.weight" for part in ("norm", "value", "out", "mlp")]
+        shapes |= {names[0]: (4,), names[1]: (4, 4), names[2]: (4, 4), names[3]: (4, 4)}
+        ports = (
+            Port.along(names[1], (4, 4), 0, copies=2),
+            Port.along(names[2], (4, 4), 1, copies=2, dual=True),
+        )
+        families.append(Family(f"{block}: value → out", GeneralLinear(2, 2), ports))
+    symmetry = Symmetry.of(families, {name: torch.zeros(shape) for name, shape in shapes.items()})
+    drawing = draw(symmetry)
+    assert drawing.left_out == 0
+    assert [box.name for box in drawing.boxes] == [
+        "model.embed",
+        "model.norm",
+        "head",
+        *(f"model.h.{{0…11}}.{part}" for part in ("norm", "value", "out", "mlp")),
+    ]
+    (arc,) = drawing.arcs
+    assert arc.label == "GL(2) × 2 ×12"
+    assert "orbit dimension 96" in arc.title
+    value, out = drawing.boxes[4], drawing.boxes[5]
+    assert "192 parameters, 12 modules" in value.title
+    assert value.writes == out.reads == ("linear",)
+    assert value.x < arc.feet[0] < arc.feet[1] < out.x + out.width

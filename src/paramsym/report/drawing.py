@@ -1,14 +1,16 @@
 """A picture of a symmetry: the modules in a row, and an arc for every hidden space that may move.
 
-Geometry only, in pixels; `templates/drawing.svg.j2` draws it.
+In a deep network one block stands for all those like it. Geometry only, in pixels;
+`templates/drawing.svg.j2` draws it.
 """
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import final
 
-from paramsym.family import Family
-from paramsym.groups import Affine, ComplexScaling, Group, Orthogonal, PositiveScaling, Translation
+from paramsym.parameters import Parameter
+from paramsym.report.spaces import Space, folding, module_of, spaces_of
 from paramsym.symmetry import Symmetry
 
 WIDTH = 840
@@ -22,7 +24,9 @@ _MARGIN = 8
 @final
 @dataclass(frozen=True)
 class Box:
-    """A module: its left half stands for what it reads, its right half for what it writes.
+    """A module, or those of repeated blocks.
+
+    Its left half stands for what it reads, its right half for what it writes.
 
     Attributes:
         name: Path of the module.
@@ -111,41 +115,28 @@ _WORDS = {
 }
 
 
-def kind_of(group: Group) -> str:
-    """One word for a group, by which pictures colour it."""
-    names: dict[type[Group], str] = {
-        PositiveScaling: "scaling",
-        Affine: "affine",
-        Orthogonal: "rotation",
-        ComplexScaling: "pair",
-        Translation: "shift",
-    }
-    return names.get(type(group), "linear")
-
-
-def module_of(parameter: str) -> str:
-    """The module that holds a parameter; the parameter itself at the top of a model."""
-    return parameter.rpartition(".")[0] or parameter
-
-
 def draw(symmetry: Symmetry) -> Drawing:
     """Lay the symmetry out in a row of modules, in the order of the model's parameters."""
-    sizes: dict[str, int] = {}
+    tensors: dict[str, list[Parameter]] = {}
     for parameter in symmetry.parameters:
-        module = module_of(parameter.name)
-        sizes[module] = sizes.get(module, 0) + parameter.numel
-    modules = list(sizes)[:MOST_MODULES]
+        tensors.setdefault(module_of(parameter.name), []).append(parameter)
+    place = folding(list(tensors))
+    drawn: dict[str, list[Parameter]] = {}
+    for module, own in tensors.items():
+        drawn.setdefault(place[module], []).extend(own)
+    copies = Counter(place.values())
+    modules = list(drawn)[:MOST_MODULES]
     pitch = min(150.0, (WIDTH - 2 * _MARGIN) / max(1, len(modules)))
     width = min(46.0, 0.62 * pitch)
     left = (WIDTH - pitch * len(modules)) / 2
     centre = {name: left + (i + 0.5) * pitch for i, name in enumerate(modules)}
-    sides = {family.name: _sides(family) for family in symmetry.families}
+    spaces = spaces_of(symmetry, place)
     boxes = tuple(
-        _box(symmetry, name, sizes[name], centre[name] - width / 2, width, pitch, sides)
+        _box(name, drawn[name], copies[name], centre[name] - width / 2, width, pitch, spaces)
         for name in modules
     )
-    arcs = _arcs(symmetry, centre, width / 4, sides)
-    present = dict.fromkeys(kind_of(family.group) for family in symmetry.families)
+    arcs = _arcs(spaces, centre, width / 4)
+    present = dict.fromkeys(space.kind for space in spaces)
     labels = [len(box.label) for box in boxes]
     depth = max((box.height for box in boxes), default=0.0)
     tilted = max(labels, default=0) * 7 > pitch
@@ -157,37 +148,32 @@ def draw(symmetry: Symmetry) -> Drawing:
         boxes,
         arcs,
         tuple((kind, _WORDS[kind]) for kind in present),
-        len(sizes) - len(modules),
+        len(drawn) - len(modules),
         tilted,
     )
 
 
-def _sides(family: Family) -> tuple[set[str], set[str]]:
-    """Modules that write the family's space and modules that read it."""
-    readers = {module_of(port.parameter) for port in family.ports if port.dual}
-    writers = {module_of(port.parameter) for port in family.ports if not port.dual}
-    return writers | {module_of(term.target.parameter) for term in family.terms} - readers, readers
-
-
 def _box(
-    symmetry: Symmetry,
     name: str,
-    size: int,
+    tensors: list[Parameter],
+    copies: int,
     x: float,
     width: float,
     pitch: float,
-    sides: dict[str, tuple[set[str], set[str]]],
+    spaces: list[Space],
 ) -> Box:
-    writes = [f for f in symmetry.families if name in sides[f.name][0]]
-    reads = [f for f in symmetry.families if name in sides[f.name][1]]
-    kinds = [tuple(dict.fromkeys(kind_of(f.group) for f in side)) for side in (reads, writes)]
+    writes = [space for space in spaces if name in space.writers]
+    reads = [space for space in spaces if name in space.readers]
+    kinds = [tuple(dict.fromkeys(space.kind for space in side)) for side in (reads, writes)]
     room = _MOST_LABELS * pitch >= WIDTH
-    tensors = [p for p in symmetry.parameters if module_of(p.name) == name]
-    notes = ", ".join(f"{p.name} {'×'.join(map(str, p.shape)) or 'scalar'}" for p in tensors)
+    size = sum(p.numel for p in tensors)
+    shown = tensors[: len(tensors) // copies]
+    notes = ", ".join(f"{p.name} {'×'.join(map(str, p.shape)) or 'scalar'}" for p in shown)
+    times = f", {copies} modules" if copies > 1 else ""
     return Box(
         name,
         _short(name) if room else "",
-        f"{name}: {size:,} parameters ({notes})",
+        f"{name}: {size:,} parameters{times} ({notes}{', …' if copies > 1 else ''})",
         x,
         width,
         10 + 9 * math.log10(1 + size),
@@ -200,44 +186,39 @@ def _short(name: str, limit: int = 22) -> str:
     return name if len(name) <= limit else "…" + name[len(name) - limit + 1 :]
 
 
-def _arcs(
-    symmetry: Symmetry,
-    centre: dict[str, float],
-    offset: float,
-    sides: dict[str, tuple[set[str], set[str]]],
-) -> tuple[Arc, ...]:
+def _arcs(spaces: list[Space], centre: dict[str, float], offset: float) -> tuple[Arc, ...]:
     arcs: list[Arc] = []
-    labelled = len(symmetry.families) <= _MOST_LABELS
-    for family in sorted(symmetry.families, key=lambda f: _span(sides[f.name], centre)):
-        writers, readers = sides[family.name]
+    labelled = len(spaces) <= _MOST_LABELS
+    for space in sorted(spaces, key=lambda space: _span(space, centre)):
         feet = sorted(
-            {centre[m] + offset for m in writers if m in centre}
-            | {centre[m] - offset for m in readers if m in centre}
+            {centre[m] + offset for m in space.writers if m in centre}
+            | {centre[m] - offset for m in space.readers if m in centre}
         )
         if not feet:
             continue
         x, span = (feet[0] + feet[-1]) / 2, feet[-1] - feet[0]
-        radius = 2.5 + 0.9 * math.log2(1 + family.dim)
+        radius = 2.5 + 0.9 * math.log2(1 + space.dim)
         y = 26 + min(150.0, 0.32 * span)
         while any(_collide(x, y, arc, labelled) for arc in arcs):
             y += _NODE_GAP / 2
+        times = f" ×{space.count}" if space.count > 1 else ""
         arcs.append(
             Arc(
-                kind_of(family.group),
-                str(family.group) if labelled else "",
-                f"{family.name}: {family.group}, orbit dimension {family.dim:,}",
+                space.kind,
+                f"{space.group}{times}" if labelled else "",
+                f"{space.name}: {space.group}{times}, orbit dimension {space.dim:,}",
                 x,
                 y,
                 radius,
-                1 + 0.25 * math.log2(1 + family.dim),
+                1 + 0.25 * math.log2(1 + space.dim),
                 tuple(feet),
             )
         )
     return tuple(arcs)
 
 
-def _span(sides: tuple[set[str], set[str]], centre: dict[str, float]) -> float:
-    places = [centre[m] for side in sides for m in side if m in centre]
+def _span(space: Space, centre: dict[str, float]) -> float:
+    places = [centre[m] for m in space.writers | space.readers if m in centre]
     return max(places, default=0.0) - min(places, default=0.0)
 
 
