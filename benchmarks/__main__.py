@@ -62,7 +62,11 @@ def _table(found: list[Comparison]) -> Table:
     table = Table("ours / theirs", "ours", "theirs", "ratio", "promised")
     for comparison in found:
         row = comparison.as_dict()
-        times = (f"{1000 * row[k]:.0f} ms" for k in ("ours_seconds", "theirs_seconds"))
+        numbers = (row[f"{side}_{comparison.unit}"] for side in ("ours", "theirs"))
+        times = (
+            f"{1000 * x:.0f} ms" if comparison.unit == "seconds" else f"{x:.2f} {comparison.unit}"
+            for x in numbers
+        )
         promise = "" if comparison.limit is None else f"≤ {comparison.limit:g}"
         style = None if comparison.holds else "bold red"
         table.add_row(comparison.name, *times, f"{comparison.ratio:.2f}", promise, style=style)

@@ -13,15 +13,17 @@ class Comparison:
 
     Attributes:
         name: What is compared.
-        ours: Times of our runs.
-        theirs: Times of the other's runs, pair by pair.
+        ours: Times of our runs; infinite where one failed.
+        theirs: Times of the other's runs, pair by pair; or what was promised.
         limit: Largest ratio that we promise; `None` where nothing is promised.
+        unit: `"seconds"`, or `"GB"` where memory is compared.
     """
 
     name: str
     ours: tuple[float, ...]
     theirs: tuple[float, ...]
     limit: float | None
+    unit: str = "seconds"
 
     @property
     def ratio(self) -> float:
@@ -35,8 +37,8 @@ class Comparison:
     def as_dict(self) -> dict[str, Any]:
         return {
             "name": self.name,
-            "ours_seconds": statistics.median(self.ours),
-            "theirs_seconds": statistics.median(self.theirs),
+            f"ours_{self.unit}": statistics.median(self.ours),
+            f"theirs_{self.unit}": statistics.median(self.theirs),
             "ratio": self.ratio,
             "limit": self.limit,
             "pairs": len(self.ours),
