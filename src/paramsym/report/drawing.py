@@ -18,6 +18,8 @@ MOST_MODULES = 90
 """Modules drawn; the picture of a larger model shows its first ones."""
 _MOST_LABELS = 30
 _NODE_GAP = 20
+_HALF_LETTER = 3.4
+_LETTER_TILTED = 5.5
 _MARGIN = 8
 
 
@@ -172,7 +174,7 @@ def _box(
     times = f", {copies} modules" if copies > 1 else ""
     return Box(
         name,
-        _short(name) if room else "",
+        _short(name, max(6, min(22, int((x + width) / _LETTER_TILTED)))) if room else "",
         f"{name}: {size:,} parameters{times} ({notes}{', …' if copies > 1 else ''})",
         x,
         width,
@@ -182,7 +184,7 @@ def _box(
     )
 
 
-def _short(name: str, limit: int = 22) -> str:
+def _short(name: str, limit: int) -> str:
     return name if len(name) <= limit else "…" + name[len(name) - limit + 1 :]
 
 
@@ -199,13 +201,14 @@ def _arcs(spaces: list[Space], centre: dict[str, float], offset: float) -> tuple
         x, span = (feet[0] + feet[-1]) / 2, feet[-1] - feet[0]
         radius = 2.5 + 0.9 * math.log2(1 + space.dim)
         y = 26 + min(150.0, 0.32 * span)
-        while any(_collide(x, y, arc, labelled) for arc in arcs):
-            y += _NODE_GAP / 2
         times = f" ×{space.count}" if space.count > 1 else ""
+        label = f"{space.group}{times}" if labelled else ""
+        while any(_collide(x, y, label, arc) for arc in arcs):
+            y += _NODE_GAP / 2
         arcs.append(
             Arc(
                 space.kind,
-                f"{space.group}{times}" if labelled else "",
+                label,
                 f"{space.name}: {space.group}{times}, orbit dimension {space.dim:,}",
                 x,
                 y,
@@ -222,6 +225,6 @@ def _span(space: Space, centre: dict[str, float]) -> float:
     return max(places, default=0.0) - min(places, default=0.0)
 
 
-def _collide(x: float, y: float, arc: Arc, labelled: bool) -> bool:
-    near = 46 if labelled else 2 * arc.radius
-    return abs(arc.x - x) < near and abs(arc.y - y) < (_NODE_GAP + 6 if labelled else arc.radius)
+def _collide(x: float, y: float, label: str, arc: Arc) -> bool:
+    near = max(46, _HALF_LETTER * (len(label) + len(arc.label))) if label else 2 * arc.radius
+    return abs(arc.x - x) < near and abs(arc.y - y) < (_NODE_GAP + 6 if label else arc.radius)
