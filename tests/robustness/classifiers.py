@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from paramsym.data import Images, digits
-from paramsym.experiments.image_training import train_classifier
+from paramsym.experiments.measuring.image_training import train_classifier
 from paramsym.nets import ImageCNN
 
 

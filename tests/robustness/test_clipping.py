@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from paramsym.data import Images, cifar10
-from paramsym.experiments.image_training import train_classifier
+from paramsym.experiments.measuring.image_training import train_classifier
 from paramsym.nets import ImageCNN
 from paramsym.robustness import accuracy, classified_rightly, fgsm
 from tests.data.cifar10_files import real
