@@ -39,7 +39,8 @@ def act_(
     factors: Iterable[tuple[Family | DiscreteFamily, Tensor]], params: Mapping[str, Tensor]
 ) -> None:
     """As `act`, on the tensors themselves: beside them one new parameter exists at a time."""
-    _act(factors, _Overwritten(params), set(params))
+    # Detached, they are the same memory, in which no graph forbids writing.
+    _act(factors, _Overwritten({k: p.detach() for k, p in params.items()}), set(params))
 
 
 class _Overwritten(dict[str, Tensor]):

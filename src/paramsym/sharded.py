@@ -36,13 +36,13 @@ def require_placements(tensor: Tensor, where: str) -> None:
     """Raise unless every process holds a shard or the whole of the parameter.
 
     Raises:
-        ValueError: If processes hold partial sums.
+        ValueError: If a placement is another one, such as partial sums.
     """
-    if is_sharded(tensor) and any(p.is_partial() for p in tensor.placements):
+    known = ("Shard", "_StridedShard", "Replicate")
+    if is_sharded(tensor) and any(type(p).__name__ not in known for p in tensor.placements):
         raise ValueError(
-            f"{where} must be placed by `Shard` or `Replicate`; got {tensor.placements}, whose "
-            "entries are sums over processes. Redistribute it: "
-            "`p.redistribute(placements=[Replicate()])`."
+            f"{where} must be placed by `Shard` or `Replicate`; got {tensor.placements}. "
+            "Redistribute it: `p.redistribute(placements=[Replicate()])`."
         )
 
 

@@ -90,7 +90,7 @@ def moving_and_training(name: str) -> list[float]:
     _sharded(model)
     # Before any forward pass, which leaves the parameters of the root gathered.
     steps = [torch.optim.SGD(each.parameters(), lr=1e-2) for each in (whole, model)]
-    g = symmetry.sample(generator=generator())
+    g = symmetry.sample(generator=generator(), discrete=True)
     before = whole(x).detach()
     symmetry.act_(g, whole)
     symmetry.act_(g, model)
