@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import torch.utils._pytree as pytree
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import paramsym as ps
 from tests.blocks.nullity import NullSpace
@@ -78,7 +79,8 @@ def as_function(model: nn.Module, args: Args) -> Function:
 
     def run(params: Mapping[str, Tensor]) -> Tensor:
         buffers = {name: b.clone() for name, b in model.named_buffers()}
-        with torch.random.fork_rng(devices=[]):
+        # The plain attention kernel has a forward derivative.
+        with torch.random.fork_rng(devices=[]), sdpa_kernel(SDPBackend.MATH):
             torch.manual_seed(0)
             result = torch.func.functional_call(model, {**params, **buffers}, args)
         leaves = [t for t in pytree.tree_leaves(result) if isinstance(t, Tensor)]

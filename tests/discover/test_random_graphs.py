@@ -18,6 +18,7 @@ from tests.discover.checking import (
     without_eps,
 )
 from tests.discover.graphs import graphs
+from tests.discover.sequences import sequences
 from tests.discover.test_planted_faults import linear, planted
 
 
@@ -85,6 +86,12 @@ def test_images(drawn: tuple[nn.Module, Args]) -> None:
     check(*drawn)
 
 
+@settings(max_examples=100)
+@given(sequences())
+def test_sequences(drawn: tuple[nn.Module, Args]) -> None:
+    check(*drawn)
+
+
 def test_the_graphs_find_wrong_rules() -> None:
     """With rules that take activations for the identity, some random model changes."""
 
@@ -111,4 +118,11 @@ def test_many_vectors(drawn: tuple[nn.Module, Args]) -> None:
 @settings(max_examples=2000)
 @given(graphs(images=True))
 def test_many_images(drawn: tuple[nn.Module, Args]) -> None:
+    check(*drawn)
+
+
+@pytest.mark.slow
+@settings(max_examples=2000)
+@given(sequences())
+def test_many_sequences(drawn: tuple[nn.Module, Args]) -> None:
     check(*drawn)

@@ -39,7 +39,10 @@ class Facts:
         vanishing: (record, argument) pairs: where each such ε stands.
         gauges: For every block of every parameter the labels of its axes. Their scales mean
             something only when added up over the axes.
-        gauge_spent: Parameters whose gauge was used up when the scale of a sum was left out.
+        stacks: For parameters that are stacks of matrices, layer by layer: the first label, labels
+            a matrix, and matrices.
+        gauge_spent: (parameter, matrix) pairs whose gauge was used up when the scale of
+            a sum was left out.
         barriers: (op, reason, module) → number of calls that were not analysed.
     """
 
@@ -54,7 +57,8 @@ class Facts:
     eps_guarded: list[Labels] = field(default_factory=list)
     vanishing: list[tuple[int, str]] = field(default_factory=list)
     gauges: list[tuple[Labels, ...]] = field(default_factory=list)
-    gauge_spent: set[str] = field(default_factory=set)
+    stacks: dict[str, list[tuple[int, int, int]]] = field(default_factory=dict)
+    gauge_spent: set[tuple[str, int]] = field(default_factory=set)
     barriers: dict[tuple[str, str, str], int] = field(default_factory=dict)
 
     def fresh(self, shape: tuple[int, ...]) -> Labels:
@@ -90,6 +94,19 @@ class Facts:
             self.balance(*value.layers)
         for layer in value.layers:
             self.isolate(layer.labels)
+
+    def spend_gauge(self, parameter: str, labels: Labels) -> bool:
+        """Whether the overall scale of these labels of a parameter, which means nothing when its
+        other axes take it back, was still unused; it is used now."""
+        matrices = {0}
+        for start, size, count in self.stacks.get(parameter, ()):
+            if start <= labels.min() < start + size * count:
+                matrices = set(np.unique((labels - start) // size).tolist())
+        spent = {(parameter, matrix) for matrix in matrices}
+        if spent & self.gauge_spent:
+            return False
+        self.gauge_spent |= spent
+        return True
 
     # -- mixing --------------------------------------------------------------------------------
 

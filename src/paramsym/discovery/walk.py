@@ -191,6 +191,7 @@ def _label_parameters(recording: Recording, facts: Facts) -> dict[str, Value]:
                 layers = special(call, shapes[name], position)
                 if layers is not None:
                     layouts[name] = layers
+                    _note_stack(name, layers, facts)
         source = next(iter(record.args), None)
         if _keeps_first_axis(record) and isinstance(source, Ref) and source.id in names:
             names |= {i: names[source.id] for i in record.outputs if i is not None}
@@ -200,6 +201,13 @@ def _label_parameters(recording: Recording, facts: Facts) -> dict[str, Value]:
         for name, shape in shapes.items()
         if name not in unused
     }
+
+
+def _note_stack(name: str, layers: tuple[Layer, ...], facts: Facts) -> None:
+    if all(0 in layer.axes and len(layer.axes) == 2 for layer in layers):
+        facts.stacks[name] = [
+            (int(x.labels.min()), x.labels.size // len(x.labels), len(x.labels)) for x in layers
+        ]
 
 
 def _keeps_first_axis(record: Record) -> bool:

@@ -86,9 +86,6 @@ def _absorbs(
     labels means nothing; this spends it, once for each parameter.
     """
     name = operand.parameter
-    if name is None or not inner or name in facts.gauge_spent:
+    if name is None or not inner or not any(axes <= set(layer.axes) for layer in outer):
         return False
-    if not any(axes <= set(layer.axes) for layer in outer):
-        return False
-    facts.gauge_spent.add(name)
-    return True
+    return facts.spend_gauge(name, inner[0].labels)

@@ -1,0 +1,89 @@
+"""LSTM, GRU and RNN."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.discover.cases import Case, check
+from tests.discover.checking import Net
+
+
+def around(kind: type[nn.RNNBase], **options: Any) -> nn.Module:
+    """A recurrent layer between two linear ones."""
+    layer = kind(4, 3, **options)
+    sides = 2 if options.get("bidirectional") else 1
+
+    def run(net: Net, x: Tensor) -> Tensor:
+        return net.out(net.layer(net.into(x))[0])
+
+    width = sides * (options.get("proj_size") or 3)
+    return Net(
+        run,
+        into=nn.Linear(3, 4, bias=False),
+        layer=layer,
+        out=nn.Linear(width, 40, bias=False),
+    )
+
+
+INTO = {"GL(4)": 1}
+
+CASES = [
+    Case("lstm", lambda: around(nn.LSTM), ((5, 9, 3),), INTO, gap=None),
+    Case("gru", lambda: around(nn.GRU), ((5, 9, 3),), INTO, gap=None),
+    Case("rnn", lambda: around(nn.RNN, bias=False), ((5, 9, 3),), INTO),
+    Case(
+        "two layers, both ways, with dropout",
+        lambda: around(nn.LSTM, num_layers=2, bidirectional=True, dropout=0.3),
+        ((5, 9, 3),),
+        INTO,
+        gap=None,
+    ),
+    Case("batch first", lambda: around(nn.GRU, batch_first=True), ((9, 5, 3),), INTO, gap=None),
+    Case(
+        "relu",
+        lambda: around(nn.RNN, nonlinearity="relu"),
+        ((5, 9, 3),),
+        INTO | {"T₊(3)": 1},
+        gap=None,
+    ),
+    Case(
+        "relu, two layers, both ways",
+        lambda: around(nn.RNN, nonlinearity="relu", num_layers=2, bidirectional=True),
+        ((5, 9, 3),),
+        INTO | {"T₊(3)": 4},
+        gap=None,
+    ),
+    Case(
+        "projected",
+        lambda: around(nn.LSTM, proj_size=2),
+        ((5, 9, 3),),
+        INTO | {"GL(2)": 1},
+        gap=None,
+    ),
+    Case(
+        "projected, two layers, both ways",
+        lambda: around(nn.LSTM, proj_size=2, num_layers=2, bidirectional=True),
+        ((5, 9, 3),),
+        INTO | {"GL(2)": 4},
+        gap=None,
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_families(case: Case) -> None:
+    check(case)
+
+
+def test_a_given_state_stands_still() -> None:
+    """A state from outside is in the space of the projection, and is data."""
+    torch.manual_seed(0)
+    layer = nn.LSTM(3, 4, proj_size=2)
+
+    def run(net: Net, x: Tensor, h: Tensor, c: Tensor) -> Tensor:
+        return net.out(net.layer(x, (h, c))[0])
+
+    model = Net(run, layer=layer, out=nn.Linear(2, 5, bias=False))
+    check(Case("state", lambda: model, ((5, 9, 3), (1, 9, 2), (1, 9, 4)), {}, gap=None))
