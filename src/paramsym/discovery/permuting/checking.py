@@ -10,14 +10,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from paramsym.action import act
+from paramsym.discovery.permuting.moving import move
 from paramsym.discovery.points import Point, near_point, random_point
 from paramsym.discovery.recording import Recording, replay
 from paramsym.discrete.family import DiscreteFamily
 from paramsym.discrete.groups import Permutations
 from paramsym.residuals import largest
 
-DRAWS = (4, 16)
+DRAWS = (2, 16)
 """Fewest and most words."""
 WORK = 2**25
 """Parameters that the words move in all, where that leaves more than the fewest."""
@@ -76,7 +76,7 @@ def _defect(
     worst = 0.0
     for k in range(draws if families else 0):
         word = [(f, _draw(f, generator, moving=k == 0)) for f in families]
-        outputs = replay(point.recording, act(word, point.params), point.inputs, seed=seed)
+        outputs = replay(point.recording, move(word, point.params), point.inputs, seed=seed)
         changes = (_relative(a, b) for a, b in zip(outputs, point.outputs, strict=True))
         worst = largest(worst, *changes)
         if not worst <= tolerance(point.recording):
