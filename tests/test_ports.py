@@ -197,6 +197,33 @@ def test_invalid_terms(term: ps.Term, message: str, rng: torch.Generator) -> Non
         ps.Symmetry.of([family], params)
 
 
+@given(port=ports(), transposed=st.booleans())
+def test_rows_are_written_in_place_as_they_are_put(port: ps.Port, transposed: bool) -> None:
+    tensor = numbers(port)
+    if transposed:  # in memory, not in its axes
+        tensor = tensor.mT.contiguous().mT if tensor.ndim > 1 else tensor
+    rows = -1 - port.rows(tensor)
+    expected = port.put(tensor, rows)
+    assert port.writes_into(tensor)
+    port.write_(tensor, rows)
+    assert torch.equal(tensor, expected)
+    assert torch.equal(port.rows(tensor), rows)
+
+
+@given(port=ports())
+def test_a_part_has_the_rows_of_fewer_columns(port: ps.Port) -> None:
+    tensor = numbers(port)
+    for axis in set(range(tensor.ndim)) - set(port.whole_axes(tuple(tensor.shape))):
+        for size in range(tensor.shape[axis] + 1):
+            part = tensor.narrow(axis, 0, size)
+            own = port.on_part(tuple(part.shape), tuple(tensor.shape))
+            assert own.index.equal(port.index)
+            assert (
+                own.rows(part).sum()
+                == port.put(torch.zeros_like(tensor), port.rows(tensor)).narrow(axis, 0, size).sum()
+            )
+
+
 def test_invalid_source() -> None:
     with pytest.raises(ValueError, match=r"source 'g' must have power 1 or -1; got 2"):
         ps.Source(ps.Slot("g"), 2)
