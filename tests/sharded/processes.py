@@ -55,7 +55,8 @@ class Processes:
         self._starts += 1
         for rank in range(self.size):
             ours, theirs = context.Pipe()
-            process = context.Process(target=_work, args=(rank, self.size, store, theirs))
+            args = (rank, self.size, store, theirs)
+            process = context.Process(target=_work, args=args, daemon=True)
             process.start()
             theirs.close()
             self._workers.append((ours, process))
