@@ -4,23 +4,30 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
 from torch import Tensor, nn
 
 import paramsym as ps
 from paramsym.discovery.exporting import export, from_program, taken_apart
 from paramsym.discovery.ops import RULES as CONTINUOUS_RULES
 from paramsym.discovery.permuting import pointwise
+from paramsym.discovery.permuting.assembly import assemble
 from paramsym.discovery.permuting.checking import check
+from paramsym.discovery.permuting.naming import distinct_names
 from paramsym.discovery.permuting.registry import RULES, Call, Result
 from paramsym.discovery.permuting.walk import walk
 from paramsym.discovery.recording import Recording
 from paramsym.discrete.family import DiscreteFamily
 from paramsym.discrete.groups import Permutations, Signs
 from paramsym.ports import Port
+from tests.discover.checking import Args
+from tests.discover.graphs import graphs
+from tests.discover.sequences import sequences
 
 SEQ = nn.Sequential
 
@@ -52,8 +59,9 @@ class Scores(nn.Module):
 class Attention(nn.Module):
     """Grouped queries: heads that share keys follow one another."""
 
-    def __init__(self, heads: int, groups: int, size: int) -> None:
+    def __init__(self, heads: int, groups: int, size: int, *, shared: bool = False) -> None:
         super().__init__()
+        self.shared = shared
         self.heads, self.groups, self.size = heads, groups, size
         self.q = nn.Linear(4, heads * size)
         self.k, self.v = (nn.Linear(4, groups * size) for _ in range(2))
@@ -69,6 +77,8 @@ class Attention(nn.Module):
 
         q = split(self.q(x), self.heads)
         k, v = split(self.k(x), self.groups), split(self.v(x), self.groups)
+        if self.shared:
+            k, v = (y[:, :1].expand_as(q) for y in (k, v))
         y = F.scaled_dot_product_attention(q, k, v)
         return self.o(y.transpose(1, 2).reshape(batch, time, -1))
 
@@ -131,7 +141,7 @@ class Stream(nn.Module):
         return self.head(self.last(x))
 
 
-def recorded(model: nn.Module, args: tuple[Tensor, ...]) -> Recording:
+def recorded(model: nn.Module, args: tuple[Any, ...]) -> Recording:
     program = taken_apart(export(model, args, {}), CONTINUOUS_RULES)
     return from_program(program, model=model, args=args, kwargs={})
 
@@ -220,6 +230,8 @@ CASES = [
     Case("tied stream", Stream, ("S(4)", "Z₂^4", "S(6)"),
          lambda: (torch.arange(14).view(2, 7) % 7,)),
     Case("attention", lambda: Attention(3, 3, 2), ("S(3)",), lambda: (torch.randn(2, 5, 4),)),
+    Case("one key head for all, the others unused", lambda: Attention(2, 2, 3, shared=True),
+         ("S(2)", "S(3)", "S(3)"), lambda: (torch.randn(2, 5, 4),)),
     Case("grouped queries", lambda: Attention(6, 3, 2), ("S(3)", "S(2) × 3"),
          lambda: (torch.randn(2, 5, 4),)),
 ]  # fmt: skip
@@ -466,3 +478,46 @@ def test_bad_families() -> None:
         family.require_shapes({"v": (5, 3)})
     with pytest.raises(ValueError, match=r"views 'w' as \(5, 3\); got shape \(4, 3\)"):
         family.require_shapes({"w": (4, 3)})
+
+
+# -- random graphs --------------------------------------------------------------------------------
+
+
+def assert_sound(drawn: tuple[nn.Module, Args]) -> None:
+    """What is claimed before it is checked holds, and no rule fails."""
+    recording = recorded(*drawn)
+    families = distinct_names(assemble(walk(recording, strict=True)))
+    assert check(families, recording, seed=0)[1] == [], drawn[0]
+
+
+@settings(max_examples=30)
+@given(graphs())
+def test_random_vectors(drawn: tuple[nn.Module, Args]) -> None:
+    assert_sound(drawn)
+
+
+@settings(max_examples=30)
+@given(sequences())
+def test_random_sequences(drawn: tuple[nn.Module, Args]) -> None:
+    assert_sound(drawn)
+
+
+@pytest.mark.slow
+@settings(max_examples=1000)
+@given(graphs())
+def test_many_random_vectors(drawn: tuple[nn.Module, Args]) -> None:
+    assert_sound(drawn)
+
+
+@pytest.mark.slow
+@settings(max_examples=1000)
+@given(graphs(images=True))
+def test_many_random_images(drawn: tuple[nn.Module, Args]) -> None:
+    assert_sound(drawn)
+
+
+@pytest.mark.slow
+@settings(max_examples=1000)
+@given(sequences())
+def test_many_random_sequences(drawn: tuple[nn.Module, Args]) -> None:
+    assert_sound(drawn)

@@ -29,6 +29,9 @@ class Pairing(Enum):
 def pair(spaces: Spaces, left: Axis, right: Axis, how: Pairing) -> Axis:
     """Two axes of one size whose positions are paired; the axis of the result."""
     assert axis_size(left) == axis_size(right)
+    if axis_size(left) == 0:
+        spaces.fix_axis((*left, *right))
+        return fixed(0)
     while True:  # a cut of one axis may take apart a space on the other
         left, right = tuple(spaces.segments(left)), tuple(spaces.segments(right))
         bounds = [_bounds(axis) for axis in (left, right)]

@@ -7,9 +7,10 @@ def solutions(unknowns: Sequence[int], constraints: Sequence[int]) -> list[int]:
     """A basis of the sets of unknowns, as bit sets, that meet every constraint evenly.
 
     Args:
-        unknowns: Single bits.
+        unknowns: Single bits; repeated ones count once.
         constraints: Bit sets; what is not among the unknowns is 0.
     """
+    unknowns = list(dict.fromkeys(unknowns))
     allowed = sum(unknowns)
     pivots: dict[int, int] = {}
     for row in constraints:

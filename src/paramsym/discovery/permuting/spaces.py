@@ -40,12 +40,12 @@ ONE: Axis = ((),)
 
 def fixed(size: int) -> Axis:
     """An axis that nothing permutes."""
-    return ONE if size == 1 else ((Factor(FIXED, size),),)
+    return () if size == 0 else ONE if size == 1 else ((Factor(FIXED, size),),)
 
 
 def uniform(size: int) -> Axis:
     """An axis along which nothing varies."""
-    return ONE if size == 1 else ((Factor(UNIFORM, size),),)
+    return () if size == 0 else ONE if size == 1 else ((Factor(UNIFORM, size),),)
 
 
 def segment_size(segment: Segment) -> int:

@@ -118,7 +118,7 @@ def _run(
             value is None or value.shape == shape
             for value, shape in zip(outputs, shapes, strict=False)
         ), record.op
-    except (AssertionError, AttributeError, LookupError, StopIteration, TypeError, ValueError):
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError):
         # Whatever the rule stated so far only restricts, so that to refuse now is sound.
         if strict:
             raise
