@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from paramsym.discovery import discover
     from paramsym.discovery.extending import register_rule
     from paramsym.discovery.registering import register_activation
+    from paramsym.discrete.family import DiscreteFamily
+    from paramsym.discrete.groups import Permutations, Signs
     from paramsym.dynamics.gradient_descent import Descent, gradient_descent
     from paramsym.dynamics.gradient_flow import gradient_flow
     from paramsym.dynamics.trajectory import Trajectory
@@ -34,6 +36,7 @@ __all__ = [
     "Barrier",
     "ComplexScaling",
     "Descent",
+    "DiscreteFamily",
     "Ensemble",
     "Exactness",
     "Family",
@@ -41,8 +44,10 @@ __all__ = [
     "GeneralLinear",
     "GroupElement",
     "Orthogonal",
+    "Permutations",
     "Port",
     "PositiveScaling",
+    "Signs",
     "Slot",
     "Source",
     "Symmetry",
@@ -66,6 +71,8 @@ _HOMES = {
     "discovery": ("discover",),
     "discovery.extending": ("register_rule",),
     "discovery.registering": ("register_activation",),
+    "discrete.family": ("DiscreteFamily",),
+    "discrete.groups": ("Permutations", "Signs"),
     "dynamics.gradient_descent": ("Descent", "gradient_descent"),
     "dynamics.gradient_flow": ("gradient_flow",),
     "dynamics.trajectory": ("Trajectory",),

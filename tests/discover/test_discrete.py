@@ -467,6 +467,7 @@ def test_bad_elements() -> None:
 
 def test_bad_families() -> None:
     port = Port.along("w", (5, 3), 0)
+    assert (ps.DiscreteFamily, ps.Permutations, ps.Signs) == (DiscreteFamily, Permutations, Signs)
     with pytest.raises(ValueError, match="positive integers"):
         Permutations(0)
     with pytest.raises(ValueError, match=r"must index .*\[1, 4\].*got \[1, 5\]"):
