@@ -9,7 +9,7 @@ from typing import final
 
 import numpy as np
 
-from paramsym.discovery.labels import FIXED, Labels, Layer, Value, first_along, varying
+from paramsym.discovery.labels import FIXED, Labels, Layer, Value, first_along, pad_left, varying
 
 
 @final
@@ -75,10 +75,15 @@ class Facts:
         terms = [layer for layer in layers if layer.exponent != 0]
         if not terms:
             return
-        arrays = np.broadcast_arrays(*(layer.labels for layer in terms))
-        rows = np.stack([a.ravel() for a in arrays], 1)
         key = tuple(layer.exponent for layer in terms)
-        self.balances.setdefault(key, []).append(distinct_rows(rows))
+        ndim = max(layer.labels.ndim for layer in terms)
+        aligned = [layer.labels for layer in pad_left(terms, ndim)]
+        # A sum of functions of different axes vanishes everywhere if it does along each of them.
+        for axes in _independent([varying(labels) for labels in aligned]):
+            others = set(range(ndim)) - axes
+            arrays = np.broadcast_arrays(*(first_along(labels, others) for labels in aligned))
+            rows = np.stack([a.ravel() for a in arrays], 1)
+            self.balances.setdefault(key, []).append(distinct_rows(rows))
 
     def constant_along(self, layer: Layer, axes: tuple[int, ...]) -> Labels:
         """The scale does not vary along some axes; its labels there, isolated if it did."""
@@ -175,6 +180,17 @@ class Facts:
         """The op is not analysed."""
         key = (op, reason, module)
         self.barriers[key] = self.barriers.get(key, 0) + 1
+
+
+def _independent(axes: list[tuple[int, ...]]) -> list[set[int]]:
+    """Axes grouped such that every layer varies along axes of one group only."""
+    groups: list[set[int]] = []
+    for own in axes:
+        joined = set(own).union(*(g for g in groups if g & set(own)))
+        groups = [g for g in groups if not g & set(own)]
+        if joined:
+            groups.append(joined)
+    return groups or [set()]
 
 
 def count_entries(labels: Labels, rows: Labels) -> Labels:
