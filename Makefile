@@ -4,12 +4,12 @@ PYTHON ?= python3
 OUT ?= demo
 
 # One thread a test worker: with more, they fight over the cores.
-test test-slow: export OMP_NUM_THREADS = 1
+test test-slow zoo golden: export OMP_NUM_THREADS = 1
 
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test test-slow lint format bench wheel clean
+.PHONY: help demo test test-slow zoo golden lint format bench wheel clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,6 +22,12 @@ test: lint  ## Lint, type check, and run the tests (what CI runs)
 
 test-slow: $(READY)  ## Run the slow tests too
 	$(BIN)/python -m pytest -n auto -m ""
+
+zoo: $(READY)  ## Hold every real architecture to its own function
+	$(BIN)/python -m pytest -n auto -m "" tests/zoo
+
+golden: $(READY)  ## Write anew what the zoo yields (tests/zoo/golden.json)
+	$(BIN)/python -m tests.zoo.golden
 
 lint: $(READY)  ## Lint and check types
 	$(BIN)/ruff check .
