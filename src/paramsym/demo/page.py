@@ -7,9 +7,9 @@ from matplotlib.figure import Figure
 
 from paramsym.demo import figures
 from paramsym.demo.results import Results, as_json, claims, versions
+from paramsym.folding import rows_of
 from paramsym.report.drawing import draw
 from paramsym.report.html import render
-from paramsym.folding import rows_of
 from paramsym.report.page import totals_of
 from paramsym.report.style import inline, save
 
