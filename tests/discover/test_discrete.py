@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 import paramsym as ps
 from paramsym.discovery.exporting import export, from_program, taken_apart
+from paramsym.discovery.naming import distinct_names
 from paramsym.discovery.ops import RULES as CONTINUOUS_RULES
 from paramsym.discovery.permuting import pointwise
 from paramsym.discovery.permuting.assembly import assemble
 from paramsym.discovery.permuting.checking import check
-from paramsym.discovery.permuting.naming import distinct_names
 from paramsym.discovery.permuting.registry import RULES, Call, Result
 from paramsym.discovery.permuting.walk import walk
 from paramsym.discovery.recording import Recording

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import final
 
@@ -13,6 +13,7 @@ from scipy.sparse import coo_array
 from paramsym.discovery.balances import Classes, Row
 from paramsym.discovery.labels import FIXED, Labels, Value
 from paramsym.discovery.mixing import Mixing
+from paramsym.discovery.naming import sides
 from paramsym.family import EXACT, Exactness, Family
 from paramsym.groups import ComplexScaling, GeneralLinear, Group, Orthogonal, PositiveScaling
 from paramsym.ports import Port
@@ -251,34 +252,5 @@ def _family(
 
 def _name(ports: Iterable[Port]) -> str:
     """Writers → readers, by modules."""
-    writers, readers = [], []
-    for port in ports:
-        (readers if port.dual else writers).append(_module(port.parameter))
-    left, right = _short(writers), _short(readers)
+    left, right = sides(ports)
     return f"{left} → {right}" if right else f"{left} (scale)"
-
-
-def _short(modules: list[str]) -> str:
-    distinct = list(dict.fromkeys(modules))
-    if len(distinct) > 3:
-        return f"{distinct[0]}, … {len(distinct) - 2} more …, {distinct[-1]}"
-    return ", ".join(distinct)
-
-
-def _module(parameter: str) -> str:
-    module, _, leaf = parameter.rpartition(".")
-    return module if module and leaf in ("weight", "bias") else parameter
-
-
-def distinct_names(families: list[Family]) -> list[Family]:
-    """The families with repeated names numbered."""
-    total: dict[str, int] = defaultdict(int)
-    for family in families:
-        total[family.name] += 1
-    seen: dict[str, int] = defaultdict(int)
-    named = []
-    for family in families:
-        seen[family.name] += 1
-        number = f" #{seen[family.name]}" if total[family.name] > 1 else ""
-        named.append(replace(family, name=family.name + number))
-    return named

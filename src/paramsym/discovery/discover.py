@@ -10,12 +10,13 @@ import torch.utils._pytree as pytree
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from paramsym.discovery.assembly import distinct_names, mixing_families, scaling_families
+from paramsym.discovery.assembly import mixing_families, scaling_families
 from paramsym.discovery.dispatching import record_run
 from paramsym.discovery.exporting import export, from_program, taken_apart
 from paramsym.discovery.facts import Facts
 from paramsym.discovery.labels import FIXED
 from paramsym.discovery.mixing import mixing
+from paramsym.discovery.naming import distinct_names
 from paramsym.discovery.ops import RULES
 from paramsym.discovery.permuting import discrete_families
 from paramsym.discovery.recording import Recording, rejected

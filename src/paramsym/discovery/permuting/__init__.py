@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from paramsym.discovery.naming import distinct_names
 from paramsym.discovery.permuting.assembly import assemble
 from paramsym.discovery.permuting.checking import check as check_families
 from paramsym.discovery.permuting.containment import beyond
-from paramsym.discovery.permuting.naming import distinct_names
 from paramsym.discovery.permuting.walk import walk
 from paramsym.discovery.recording import Recording
 from paramsym.discrete.family import DiscreteFamily

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from paramsym.discovery.naming import sides
 from paramsym.discovery.permuting.layout import Occurrence, occurrences, port
-from paramsym.discovery.permuting.naming import name_of
 from paramsym.discovery.permuting.nesting import counting
 from paramsym.discovery.permuting.signs import solutions
 from paramsym.discovery.permuting.spaces import Spaces
@@ -64,4 +64,6 @@ def _ports(
 
 def _family(kind: type[DiscreteGroup], what: str, ports: list[Port]) -> DiscreteFamily:
     copies, n, _ = ports[0].index.shape
-    return DiscreteFamily(name_of(ports, what), kind(n, copies), tuple(ports))
+    # A space may have no writer or no reader among the parameters.
+    where = " → ".join(side for side in sides(ports) if side)
+    return DiscreteFamily(f"{where} ({what})", kind(n, copies), tuple(ports))

@@ -1,23 +1,26 @@
-"""Names of discrete families: writers → readers, and what they do."""
+"""Names of families, continuous and discrete: the modules that write → those that read."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from paramsym.discrete.family import DiscreteFamily
+from paramsym.family import Family
 from paramsym.ports import Port
 
+AnyFamily = TypeVar("AnyFamily", Family, DiscreteFamily)
 
-def name_of(ports: Iterable[Port], what: str) -> str:
-    """Writers → readers, by modules, and what is done to them."""
+
+def sides(ports: Iterable[Port]) -> tuple[str, str]:
+    """The modules that write to a space and those that read from it, each in a few words."""
     writers, readers = [], []
-    for p in ports:
-        (readers if p.dual else writers).append(_module(p.parameter))
-    sides = " → ".join(_short(side) for side in (writers, readers) if side)
-    return f"{sides} ({what})"
+    for port in ports:
+        (readers if port.dual else writers).append(_module(port.parameter))
+    return _short(writers), _short(readers)
 
 
-def distinct_names(families: Sequence[DiscreteFamily]) -> list[DiscreteFamily]:
+def distinct_names(families: Sequence[AnyFamily]) -> list[AnyFamily]:
     """The families with repeated names numbered."""
     total = Counter(family.name for family in families)
     seen: Counter[str] = Counter()
