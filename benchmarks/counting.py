@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.timing import Comparison
-from paramsym.certify import count_conservation_laws
+from paramsym.certification import count_conservation_laws
 
 PUBLISHED = {(2, 3, 3, 3, 2): 7.4, (5, 10, 5): 77.0}
 """CPU seconds, by the widths of the network."""

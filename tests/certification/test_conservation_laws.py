@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import paramsym as ps
-from paramsym.certify import ConservationLaws, count_conservation_laws
-from tests.certify.networks import (
+from paramsym.certification import ConservationLaws, count_conservation_laws
+from tests.certification.networks import (
     Activation,
     Network,
     Params,

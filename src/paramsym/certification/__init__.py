@@ -1,7 +1,7 @@
 """Counting, by numerical ranks: flat directions, and conservation laws of gradient flow."""
 
-from paramsym.certify.conservation_laws import ConservationLaws, count_conservation_laws
-from paramsym.certify.functional_dimension import FunctionalDimension, functional_dimension
+from paramsym.certification.conservation_laws import ConservationLaws, count_conservation_laws
+from paramsym.certification.functional_dimension import FunctionalDimension, functional_dimension
 
 __all__ = [
     "ConservationLaws",

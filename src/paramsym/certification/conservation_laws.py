@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import grad, jvp, vmap
 
-from paramsym.certify.parametric import (
+from paramsym.certification.parametric import (
     Function,
     Inputs,
     Parametric,

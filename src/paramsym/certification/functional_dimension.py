@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import jacrev, vmap
 
-from paramsym.certify.parametric import Function, Inputs, Parametric, draw, hold, parametric
+from paramsym.certification.parametric import Function, Inputs, Parametric, draw, hold, parametric
 from paramsym.symmetry import Symmetry
 
 ENTRY_LIMIT = 40_000_000

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import paramsym as ps
-from paramsym.certify import FunctionalDimension, functional_dimension
-from tests.certify.networks import (
+from paramsym.certification import FunctionalDimension, functional_dimension
+from tests.certification.networks import (
     Activation,
     Network,
     Params,
