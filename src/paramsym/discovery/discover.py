@@ -56,13 +56,14 @@ def discover(
         ValueError: If the model has no parameters, or parameters that are not finite, or rejects
             the inputs.
     """
-    recording = _record(model, args, dict(kwargs or {}))
-    return _analyse(recording, check=verify and not _is_meta(recording), seed=seed)
+    recording = record(model, args, dict(kwargs or {}))
+    return analyse(recording, check=verify and not is_meta(recording), seed=seed)
 
 
-def _record(
+def record(
     model: nn.Module | ExportedProgram, args: tuple[Any, ...] | None, kwargs: dict[str, Any]
 ) -> Recording:
+    """The model's run as data, by export or, where that fails, by watching it; raises as `discover`."""
     if isinstance(model, ExportedProgram):
         return from_program(taken_apart(model, RULES), args=args, kwargs=kwargs)
     if not isinstance(model, nn.Module):
@@ -152,12 +153,14 @@ def _ran_as_in_training(recording: Recording) -> bool:
     return False
 
 
-def _is_meta(recording: Recording) -> bool:
+def is_meta(recording: Recording) -> bool:
+    """Whether a tensor of the model or an input has no values."""
     tensors = [*recording.state.values(), *recording.inputs.values()]
     return any(tensor.device.type == "meta" for tensor in tensors)
 
 
-def _analyse(recording: Recording, *, check: bool, seed: int) -> Symmetry:
+def analyse(recording: Recording, *, check: bool, seed: int) -> Symmetry:
+    """The symmetry of a recorded run."""
     found = walk(recording)
     facts, parameters = found.facts, found.parameters
     spaces = mixing(facts, parameters)
