@@ -63,7 +63,7 @@ def discover(
 def record(
     model: nn.Module | ExportedProgram, args: tuple[Any, ...] | None, kwargs: dict[str, Any]
 ) -> Recording:
-    """The model's run as data, by export or, where that fails, by watching it; raises as `discover`."""
+    """The run of a model as data, exported or, where that fails, watched; raises as `discover`."""
     if isinstance(model, ExportedProgram):
         return from_program(taken_apart(model, RULES), args=args, kwargs=kwargs)
     if not isinstance(model, nn.Module):
