@@ -5,7 +5,7 @@ A rule states facts about labels and knows nothing of the solvers. `scaling` rea
 """
 
 from dataclasses import dataclass, field
-from typing import final
+from typing import NamedTuple, final
 
 import numpy as np
 
@@ -18,6 +18,19 @@ class Use:
     """An op that treats labels alike within each row: (label, row, count) triples."""
 
     entries: Labels
+
+
+class Origin(NamedTuple):
+    """Which call states a fact.
+
+    Attributes:
+        record: Position of its record; the number of records for the outputs of the model, and −1
+            before the first.
+        pins: Whether the call lets nothing of a value change.
+    """
+
+    record: int
+    pins: bool
 
 
 @final
@@ -44,6 +57,10 @@ class Facts:
         gauge_spent: (parameter, matrix) pairs whose gauge was used up when the scale of
             a sum was left out.
         barriers: (op, reason, module) → number of calls that were not analysed.
+        record: Position of the record whose rule is speaking.
+        balanced_by: Exponents → where each block of `balances` comes from.
+        isolated_by: Where each of `isolated` comes from.
+        refused: Records that were not analysed → the reason.
     """
 
     count: int = 0
@@ -60,6 +77,10 @@ class Facts:
     stacks: dict[str, list[tuple[int, int, int]]] = field(default_factory=dict)
     gauge_spent: set[tuple[str, int]] = field(default_factory=set)
     barriers: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    record: int = -1
+    balanced_by: dict[tuple[float, ...], list[Origin]] = field(default_factory=dict)
+    isolated_by: list[Origin] = field(default_factory=list)
+    refused: dict[int, str] = field(default_factory=dict)
 
     def fresh(self, shape: tuple[int, ...]) -> Labels:
         """New labels."""
@@ -70,7 +91,7 @@ class Facts:
 
     # -- scales ------------------------------------------------------------------------------
 
-    def balance(self, *layers: Layer) -> None:
+    def balance(self, *layers: Layer, pins: bool = False) -> None:
         """The layers' scales cancel, entry by entry after broadcasting."""
         terms = [layer for layer in layers if layer.exponent != 0]
         if not terms:
@@ -84,6 +105,7 @@ class Facts:
             arrays = np.broadcast_arrays(*(first_along(labels, others) for labels in aligned))
             rows = np.stack([a.ravel() for a in arrays], 1)
             self.balances.setdefault(key, []).append(distinct_rows(rows))
+            self.balanced_by.setdefault(key, []).append(Origin(self.record, pins))
 
     def constant_along(self, layer: Layer, axes: tuple[int, ...]) -> Labels:
         """The scale does not vary along some axes; its labels there, isolated if it did."""
@@ -96,9 +118,9 @@ class Facts:
     def pin(self, value: Value) -> None:
         """The value must not change: nonlinear ops, outputs, what is not understood."""
         if value.layers:
-            self.balance(*value.layers)
+            self.balance(*value.layers, pins=True)
         for layer in value.layers:
-            self.isolate(layer.labels)
+            self.isolate(layer.labels, pins=True)
 
     def spend_gauge(self, parameter: str, labels: Labels) -> bool:
         """Whether the overall scale of these labels of a parameter, which means nothing when its
@@ -115,9 +137,10 @@ class Facts:
 
     # -- mixing --------------------------------------------------------------------------------
 
-    def isolate(self, labels: Labels) -> None:
+    def isolate(self, labels: Labels, *, pins: bool = False) -> None:
         """Nothing mixes these labels with others."""
         self.isolated.append(np.unique(labels))
+        self.isolated_by.append(Origin(self.record, pins))
 
     def isolate_all(self, value: Value) -> None:
         """Nothing mixes the coordinates of this value."""
@@ -180,6 +203,7 @@ class Facts:
         """The op is not analysed."""
         key = (op, reason, module)
         self.barriers[key] = self.barriers.get(key, 0) + 1
+        self.refused[self.record] = reason
 
 
 def _independent(axes: list[tuple[int, ...]]) -> list[set[int]]:

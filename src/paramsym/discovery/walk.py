@@ -49,6 +49,7 @@ def walk(recording: Recording) -> Walk:
 
     last_reads = recording.last_reads
     for index, record in enumerate(recording.records):
+        facts.record = index
         stale = [
             i for i in record.mutates if i not in record.outputs and last_reads.get(i, -1) > index
         ]
@@ -56,6 +57,7 @@ def walk(recording: Recording) -> Walk:
         for i, value in zip(record.outputs, outputs, strict=False):
             if i is not None:
                 values[i] = value if value is not None else Value(recording.shapes[i])
+    facts.record = len(recording.records)
     for i in recording.outputs:
         facts.pin(settled(_settled(values[i], facts), facts))
     if any(record.is_sink for record in recording.records):
