@@ -68,3 +68,10 @@ def test_the_largest_tensor() -> None:
     with DoublePrecision() as mode:
         torch.ones(3).outer(torch.ones(7)).sum()
     assert mode.largest == 21
+
+
+def test_shapes_keep_their_type() -> None:
+    with DoublePrecision():
+        shape = torch.zeros(2, 3).shape
+    assert isinstance(shape, torch.Size)
+    assert shape.numel() == 6

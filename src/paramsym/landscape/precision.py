@@ -42,6 +42,8 @@ class DoublePrecision(TorchFunctionMode):
         lifted = func(
             *pytree.tree_map(self._lift, args), **pytree.tree_map(self._lift, kwargs or {})
         )
+        if isinstance(lifted, torch.Size):  # which would come out as a plain tuple
+            return lifted
         found = pytree.tree_map(self._lift, lifted)
         for leaf in pytree.tree_leaves(found):
             if isinstance(leaf, Tensor):
