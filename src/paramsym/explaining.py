@@ -110,6 +110,11 @@ class Explanation:
             yield f"  {still}"
         if not self.parameter.trainable:
             yield "  frozen: families that move it act, and have no conservation law"
+        if self.parameter.altered_gradient:
+            yield (
+                "  its gradient is not that of the function, so that families that move it act, "
+                f"and have no conservation law: {self.parameter.altered_gradient}"
+            )
         for barrier in self.barriers:
             first, *more = barrier.where
             where = first + (f" and {len(more)} more" if more else "")

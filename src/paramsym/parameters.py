@@ -23,6 +23,9 @@ class Parameter:
         trainable: Whether it required a gradient at discovery.
         is_real: Whether its entries are floating-point numbers; others (integers of a quantised
             model, complex numbers) are never moved.
+        altered_gradient: Why autograd does not compute the function's derivative by this
+            parameter, as for the padding row of an embedding; empty where it does. Families that
+            move such a parameter act, and have no law.
     """
 
     name: str
@@ -30,6 +33,7 @@ class Parameter:
     aliases: tuple[str, ...] = ()
     trainable: bool = True
     is_real: bool = True
+    altered_gradient: str = ""
 
     @property
     def numel(self) -> int:

@@ -184,6 +184,14 @@ def _print_circumstances(symmetry: Symmetry, console: Console, limit: int | None
             console,
             f"{_plural(len(frozen), 'frozen tensor')}; a family that moves one has no laws.",
         )
+    altered = [p for p in symmetry.parameters if p.altered_gradient]
+    if altered:
+        first = altered[0]
+        _note(
+            console,
+            f"{_plural(len(altered), 'tensor')} with a gradient that is not the function's; a "
+            f"family that moves one has no laws ({first.name}: {first.altered_gradient}).",
+        )
     if symmetry.unused:
         names = ", ".join(symmetry.unused) if limit is None else _first_few(symmetry.unused, 4)
         _note(console, f"Unused, the outputs do not depend on them: {names}.", style="yellow")

@@ -198,14 +198,16 @@ class Symmetry:
         return generic_dim(self._lawful, {p.name: p.shape for p in self.parameters}, laws=True)
 
     def laws_of(self, family: Family) -> int:
-        """Number of conserved quantities of one family; none where it moves a frozen parameter."""
+        """Number of conserved quantities of one family; none where it moves a parameter that is
+        frozen, or whose gradient is not that of the function."""
         return family.law_dim if family in self._lawful else 0
 
     @cached_property
     def _free(self) -> list[Family]:
-        """Families that gradient flow is free to follow: nothing that they move is frozen."""
-        frozen = {p.name for p in self.parameters if not p.trainable}
-        return [family for family in self.families if not family.moves & frozen]
+        """Families that gradient flow is free to follow: it moves all that they move, and by the
+        gradient of the function."""
+        other = {p.name for p in self.parameters if not p.trainable or p.altered_gradient}
+        return [family for family in self.families if not family.moves & other]
 
     @cached_property
     def _lawful(self) -> list[Family]:
@@ -299,8 +301,10 @@ class Symmetry:
         return letters
 
     @torch.no_grad()
-    def act_(self, g: GroupElement | Mapping[str, Tensor], model: nn.Module) -> None:
-        """Move a module's parameters in place; all of them or, on an error, none.
+    def act_(
+        self, g: GroupElement | Mapping[str, Tensor], model: nn.Module | Mapping[str, Tensor]
+    ) -> None:
+        """Move parameters in place, a module's or a dict's; all of them or, on an error, none.
 
         Everything is checked first. Then the parameters move one after the other: the extra memory
         is that of the largest. Modules under `fully_shard` are resharded first, because what is
@@ -310,8 +314,14 @@ class Symmetry:
             ValueError: As `act`; also if the symmetry depends on the mode and the model is in the
                 other one.
         """
+        if isinstance(model, Mapping):
+            action.act_(self._checked(g, model, check=True), model)
+            return
         if not isinstance(model, nn.Module):
-            raise TypeError(f"`model` must be a torch.nn.Module; got {type(model).__name__}.")
+            raise TypeError(
+                "`model` must be a torch.nn.Module or a parameter dict; "
+                f"got {type(model).__name__}."
+            )
         now = "train" if model.training else "eval"
         if self.mode_dependent and self.mode in ("train", "eval") and now != self.mode:
             raise ValueError(
@@ -355,9 +365,10 @@ class Symmetry:
     def conserved(self, params: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Conserved quantities of gradient flow, {family name: Q} (eq. (12)).
 
-        Families that touch a frozen parameter, or whose generators are not symmetric, have no law
-        and are absent. For scalings of a layer Q is `[h]`, ‖V_i‖² + b_i² − α‖U_i‖²; for linear
-        spaces the symmetric matrix VVᵀ + bbᵀ − UᵀU.
+        Families have no law, and are absent, if they move a parameter that is frozen or whose
+        gradient is not the function's (the padding row of an embedding gets none), or if their
+        generators are not symmetric. For scalings of a layer Q is `[h]`, ‖V_i‖² + b_i² − α‖U_i‖²;
+        for linear spaces the symmetric matrix VVᵀ + bbᵀ − UᵀU.
         """
         self._check(params)
         return conserved.conserved(self._lawful, params)
@@ -389,7 +400,8 @@ class Symmetry:
             if family not in self._lawful:
                 raise ValueError(
                     f"`conserved_quantity`: family {family.name!r} has no conservation law, "
-                    "because it touches a frozen parameter or its field is not a gradient. "
+                    "because it moves a parameter that is frozen or whose gradient is not the "
+                    "function's, or its field is not a gradient. "
                     "`symmetry.conserved(params)` lists the families that have one."
                 )
             P = action.moment(family, params, params)
@@ -402,8 +414,8 @@ class Symmetry:
     ) -> dict[str, Tensor]:
         """Angular momentum of a velocity, {family name: tensor}; 0 along gradient flow.
 
-        Eq. (13), for every family whose algebra has an antisymmetric part; those that touch a
-        frozen parameter are absent.
+        Eq. (13), for every family whose algebra has an antisymmetric part; those that move a
+        parameter that is frozen, or whose gradient is not the function's, are absent.
         """
         self._check(params)
         check_params(velocity, self.parameters, argument="velocity")

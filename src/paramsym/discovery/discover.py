@@ -14,6 +14,7 @@ from paramsym.discovery.assembly import mixing_families, scaling_families
 from paramsym.discovery.dispatching import record_run
 from paramsym.discovery.exporting import export, from_program, taken_apart
 from paramsym.discovery.facts import Facts
+from paramsym.discovery.gradients import altered_gradients
 from paramsym.discovery.labels import FIXED
 from paramsym.discovery.mixing import mixing
 from paramsym.discovery.naming import distinct_names
@@ -179,9 +180,12 @@ def analyse(recording: Recording, *, check: bool, seed: int) -> Symmetry:
     discrete, lost = discrete_families(recording, families, check=check, seed=seed)
     if verification is not None:
         verification = replace(verification, withdrawn=(*verification.withdrawn, *lost))
+    altered = altered_gradients(recording)
     return Symmetry(
         families=tuple(families),
-        parameters=recording.parameters,
+        parameters=tuple(
+            replace(p, altered_gradient=altered.get(p.name, "")) for p in recording.parameters
+        ),
         barriers=_barriers(facts),
         unused=recording.unused,
         mode=recording.mode,

@@ -17,13 +17,14 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx.node import map_arg
 
+from paramsym.discovery.marking import MARK, marking_own_backwards
 from paramsym.discovery.recording import Record, Recording, Ref, live_records, op_name
 from paramsym.parameters import Parameter, describe, parameters_of
 
 
 def export(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> ExportedProgram:
     """Export a module in its current mode, to ATen without decomposing composite ops."""
-    with _quietly():
+    with _quietly(), marking_own_backwards():
         return torch.export.export(model, args, dict(kwargs), strict=False)
 
 
@@ -105,6 +106,7 @@ def from_program(
         mode=mode,
         mode_dependent=mode_dependent,
         state={p.name: program.state_dict[p.name].detach() for p in parameters},
+        own_backward=conversion.own_backward,
     )
 
 
@@ -125,6 +127,7 @@ class _Conversion:
         self.inputs: dict[int, Tensor] = {}
         self.records: list[Record] = []
         self.outputs: list[int] = []
+        self.own_backward: dict[int, str] = {}
         self.without_gradient = False
         self.storage: list[int] = []
         self.memory: dict[int, list[int]] = defaultdict(list)
@@ -142,6 +145,8 @@ class _Conversion:
             self.ids[node] = items[position]
         elif node.op == "call_function" and isinstance(node.target, HigherOrderOperator):
             self._region(node)
+        elif node.op == "call_function" and node.target is MARK:
+            self._mark(node)
         elif node.op == "call_function":
             self._call(node)
         elif node.op == "output":
@@ -179,6 +184,18 @@ class _Conversion:
             constant = state[name] if name in state else self.program.constants[name]
             assert isinstance(constant, Tensor)
             self.constants[i] = constant
+
+    def _mark(self, node: fx.Node) -> None:
+        """The result of a hand-written autograd function: a copy, of which the gradient is not
+        known."""
+        source, author = node.args
+        i = self._number(node.meta.get("val"))
+        assert isinstance(source, fx.Node)
+        assert i is not None
+        self.ids[node] = i
+        self.own_backward[i] = f"{author} has a backward of its own"
+        copy = torch.ops.aten.clone.default
+        self.records.append(Record(copy, (self._reference(source),), {}, (i,), _module_path(node)))
 
     def _call(self, node: fx.Node) -> None:
         assert callable(node.target)

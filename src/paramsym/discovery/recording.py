@@ -140,6 +140,7 @@ class Recording:
         mode: `"train"`, `"eval"` or `"exported"`.
         mode_dependent: Whether the other mode computes another function.
         state: Parameters at recording, by canonical name.
+        own_backward: Values whose gradient somebody's own code passes on, and whose code that is.
     """
 
     records: tuple[Record, ...]
@@ -152,6 +153,7 @@ class Recording:
     mode: str
     mode_dependent: bool
     state: Mapping[str, Tensor] = field(repr=False)
+    own_backward: Mapping[int, str] = field(default_factory=dict)
 
     @cached_property
     def last_reads(self) -> dict[int, int]:

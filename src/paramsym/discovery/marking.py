@@ -1,0 +1,50 @@
+"""Marks in an exported graph where a hand-written `backward` takes part.
+
+The exporter records what `torch.autograd.Function.forward` computes, and forgets that its gradient
+is somebody's own: that of a straight-through estimator is not the derivative of a sign.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.utils._pytree as pytree
+from torch import Tensor
+from torch.nn.modules._functions import BackwardHookFunction
+
+
+@torch.library.custom_op("paramsym::own_backward", mutates_args=())
+def _own_backward(x: Tensor, author: str) -> Tensor:
+    """The same tensor; it says that `author` computes its gradient."""
+    return x.clone()
+
+
+_own_backward.register_fake(lambda x, author: torch.empty_like(x))
+_own_backward.register_autograd(lambda ctx, gradient: (gradient, None))
+
+MARK: Any = torch.ops.paramsym.own_backward.default
+
+
+@contextmanager
+def marking_own_backwards() -> Iterator[None]:
+    """Results of autograd functions that are not torch's own are marked while this lasts."""
+    function = torch.autograd.Function
+    original = function.__dict__["apply"]
+
+    def apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        result = original.__get__(None, cls)(*args, **kwargs)
+        if cls.__module__.startswith("torch.") and cls is not BackwardHookFunction:
+            return result
+
+        def mark(leaf: Any) -> Any:
+            differentiable = isinstance(leaf, Tensor) and leaf.is_floating_point()
+            return MARK(leaf, cls.__name__) if differentiable else leaf
+
+        return pytree.tree_map(mark, result)
+
+    function.apply = classmethod(apply)  # type: ignore[method-assign,assignment]
+    try:
+        yield
+    finally:
+        function.apply = original  # type: ignore[method-assign]
