@@ -28,7 +28,11 @@ def chosen(x: Tensor) -> Tensor:
 
 
 def column(x: Tensor) -> Tensor:
-    return chosen(x)[:, None].expand(-1, N)
+    return x[:, 0].argsort()[:, None].expand(-1, N)
+
+
+def entries(x: Tensor) -> Tensor:
+    return x[:, :N].argsort(0)
 
 
 LINEAR: dict[str, Between] = {
@@ -37,6 +41,10 @@ LINEAR: dict[str, Between] = {
     "rows by a mask": lambda h, x: h.index_put((x[:, 0] > 0,), torch.zeros((), dtype=h.dtype)),
     "selected rows": lambda h, x: h + h.index_select(0, chosen(x)),
     "gathered rows": lambda h, x: h + h.gather(0, column(x)),
+    "rows taken along": lambda h, x: h + h.take_along_dim(column(x), 0),
+    "rows scattered": lambda h, x: torch.zeros_like(h).scatter(0, column(x), h) + h,
+    "rows scattered and added": lambda h, x: h.scatter_add(0, column(x), h),
+    "rows averaged": lambda h, x: torch.zeros_like(h).scatter_reduce(0, column(x), h, "mean") + h,
     "rows added": lambda h, x: h.index_add(0, chosen(x), h),
     "rows added to zeros": lambda h, x: h + torch.zeros_like(h).index_add_(0, chosen(x), h),
     "rows put": lambda h, x: h.index_copy(0, chosen(x)[:1], 2 * h[:1]),
@@ -51,13 +59,18 @@ ENTRYWISE: dict[str, Between] = {
     "masked entries": lambda h, x: torch.where(x[:, :4] > 0, h, 2 * h),
     "filled entries": lambda h, x: h.masked_fill(x[:, :4] > 0, 0.0),
     "lower triangle": lambda h, x: h + h.tril(),
+    "gathered entries": lambda h, x: h + h.gather(0, entries(x)),
+    "entries taken along": lambda h, x: h + h.take_along_dim(entries(x), 0),
+    "entries scattered": lambda h, x: torch.zeros_like(h).scatter(0, entries(x), h) + h,
+    "entries scattered and added": lambda h, x: h.scatter_add(0, entries(x), h),
+    "largest rows": lambda h, x: torch.zeros_like(h).scatter_reduce(0, column(x), h, "amax") + h,
 }
 
 ONE_SCALE: dict[str, Between] = {
-    "gathered columns": lambda h, x: h.gather(1, column(x)) + h,
+    "gathered columns": lambda h, x: h.gather(1, column(x) % N) + h,
     "sorted columns": lambda h, x: h.sort(1).values,
-    "scattered": lambda h, x: torch.zeros_like(h).scatter(0, column(x), h) + h,
-    "scattered and added": lambda h, x: h.scatter_add(0, column(x), h),
+    "scattered columns": lambda h, x: h.scatter(1, column(x) % N, h),
+    "scattered and added columns": lambda h, x: h.scatter_add(1, column(x) % N, h),
 }
 
 APART: dict[str, Between] = {

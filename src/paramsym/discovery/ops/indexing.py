@@ -54,7 +54,16 @@ def gather(call: Call) -> Result:
     if dim is None or len(value.shape) != len(index.shape):
         return call.refuse()
     call.facts.pin(index)
-    return call.output(_cut(anywhere(call, value, (dim % len(value.shape),)), call.shape))
+    layers = anywhere(call, value, (dim % len(value.shape),))
+    _apart(call, layers, index)
+    return call.output(_cut(layers, call.shape))
+
+
+def _apart(call: Call, layers: tuple[Layer, ...], index: Value) -> None:
+    """Where an index varies along the axis of a vector, its coordinates come from several."""
+    varies = tuple(a for a, size in enumerate(index.varies()) if size > 1)
+    for layer in layers:
+        call.facts.use(layer.labels, varies)
 
 
 def _cut(layers: tuple[Layer, ...], shape: tuple[int, ...]) -> list[Layer]:
@@ -137,18 +146,29 @@ def index_write(call: Call) -> Result:
 
 @rule("scatter", "scatter_add", "scatter_reduce")
 def scatter(call: Call) -> Result:
-    """Entries put or added where data say, along one axis."""
+    """Entries put, added or otherwise reduced where data say, along one axis; along the others they
+    stay where they are."""
     value, dim, source = call["self"], call["dim"] % len(call.shape), call.get("src")
-    call.facts.pin(call["index"])
-    if not isinstance(source, Value) or call.get("reduce") is not None:
+    index, how = call["index"], call.get("reduce")
+    call.facts.pin(index)
+    if not isinstance(source, Value) or how not in (None, "sum", "mean", "amax", "amin"):
         return call.pin() if isinstance(call.get("value"), int | float) else call.refuse()
-    if source.layers and source.shape != call["index"].shape:
+    if source.layers and source.shape != index.shape:
         return call.refuse()
-    layers = anywhere(call, source, tuple(range(len(source.shape))))
-    call.facts.isolate_all(value)
-    size_one = Value((1,) * len(call.shape), layers)
-    adds = call.record.op.startswith("scatter_add")
-    return _written(call, value, size_one, (dim,), adds=adds)
+    beside = tuple(a for a in range(len(call.shape)) if a != dim)
+    whole = all(source.shape[a] == call.shape[a] for a in beside)
+    layers = anywhere(call, source, (dim,) if whole else tuple(range(len(call.shape))))
+    if not whole or how not in (None, "sum", "mean"):
+        call.facts.isolate_all(value)
+        call.facts.isolate_all(source)
+    else:
+        _apart(call, layers, index)
+        if value.layers:
+            _apart(call, pad_left(value.layers, len(call.shape)), index)
+    shape = tuple(call.shape[a] if whole and a != dim else 1 for a in range(len(call.shape)))
+    adds = how is not None or call.record.op.startswith("scatter_add")
+    places = (dim, *(a for a in beside if index.varies()[a] > 1))
+    return _written(call, value, Value(shape, layers), places if whole else (dim,), adds=adds)
 
 
 @rule("index_put", "_unsafe_index_put", "_index_put_impl")
