@@ -25,16 +25,26 @@ class Frame:
     Attributes:
         parameter: Name of the gain, for instance of an RMSNorm.
         offset: Added to the parameter, for norms that multiply by 1 + γ.
+        power: −1 where the gain stands behind the port, as that of a layer scale does: there γ⁻¹ is
+            what stands between the space and the port.
     """
 
     parameter: str
     offset: float = 0.0
+    power: int = 1
+
+    def __post_init__(self) -> None:
+        if self.power not in (1, -1):
+            raise ValueError(
+                f"the frame {self.parameter!r} must have power 1 or -1; got {self.power}."
+            )
 
     def diagonal(self, params: Mapping[str, Tensor], copies: int, n: int) -> Tensor:
         """The gain as a tensor of shape `[copies or 1, n, 1]`."""
         gain = whole(params[self.parameter]).reshape(-1, n, 1)
         assert gain.shape[0] in (1, copies)
-        return gain + self.offset if self.offset else gain
+        gain = gain + self.offset if self.offset else gain
+        return gain if self.power == 1 else gain.reciprocal()
 
 
 @final

@@ -1,5 +1,6 @@
 """From cells and scalings to families: ports, copies, names."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,14 +13,14 @@ from scipy.sparse import coo_array
 
 from paramsym.discovery.balances import Classes, Row
 from paramsym.discovery.labels import FIXED, Labels, Value
-from paramsym.discovery.mixing import Mixing
+from paramsym.discovery.mixing import Cell, Mixing
 from paramsym.discovery.naming import sides
 from paramsym.family import EXACT, Exactness, Family
 from paramsym.groups import ComplexScaling, GeneralLinear, Group, Orthogonal, PositiveScaling
-from paramsym.ports import Port
+from paramsym.ports import Frame, Port
 
-PortKey = tuple[str, int, float, int]
-"""Parameter, layer, signed degree, multiplicity."""
+PortKey = tuple[str, int, float, int, int]
+"""Parameter, layer, signed degree, multiplicity, frame."""
 
 
 @final
@@ -75,35 +76,76 @@ def mixing_families(parameters: dict[str, Value], mixing: Mixing) -> list[Family
     wanted[list(owner)] = True
     ports: dict[int, dict[PortKey, list[list[int]]]] = defaultdict(dict)
     places: dict[tuple[str, int], _Occurrences] = {}
+    broken: set[int] = set()
     for place in _occurrences(parameters, mixing.classes):
         places[place.parameter, place.layer] = place
-        blocks: dict[tuple[int, int], dict[int, list[int]]] = defaultdict(dict)
+        blocks: dict[tuple[int, int, int], dict[int, list[int]]] = defaultdict(dict)
+        frames = mixing.spaces.frame[parameters[place.parameter].layers[place.layer].labels.ravel()]
         for k, sign, rows in place.blocks(wanted):
-            blocks[owner[k], sign][k] = rows
-        for (i, sign), rows_of in blocks.items():
-            index = [rows_of[k] for k in mixing.cells[i].classes]
-            ports[i][place.parameter, place.layer, float(sign), len(index[0])] = index
+            for frame, framed in _by_frame(rows, frames):
+                blocks[owner[k], sign, frame][k] = framed
+        for (i, sign, frame), rows_of in blocks.items():
+            index = [rows_of.get(k, []) for k in mixing.cells[i].classes]
+            if len({len(rows) for rows in index}) > 1:  # coordinates behind different gains
+                broken.add(i)
+                continue
+            key = (place.parameter, place.layer, float(sign), len(index[0]), frame)
+            ports[i][key] = index
 
     alike: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for i, cell in enumerate(mixing.cells):
-        alike[(len(cell.classes), cell.orthogonal, cell.turned, *ports[i])].append(i)
+        if i not in broken:
+            kind = (len(cell.classes), cell.orthogonal, cell.turned, cell.centred)
+            alike[(*kind, *ports[i])].append(i)
     families = []
-    for (n, orthogonal, turned, *_), cells in alike.items():
-        assert isinstance(n, int)
+    for cells in alike.values():
+        first = mixing.cells[cells[0]]
         if not ports[cells[0]]:
             continue
         keys = list(ports[cells[0]])
-        made = [
-            _port(places[key[:2]], np.array([ports[i][key] for i in cells]), key[2] / keys[0][2])
-            for key in keys
-        ]
-        group = (
-            ComplexScaling(copies=len(cells))
-            if turned
-            else (Orthogonal if orthogonal else GeneralLinear)(n, len(cells))
-        )
-        families.append(_family(group, made, parameters))
+        made = []
+        for key in keys:
+            place, index = places[key[:2]], np.array([ports[i][key] for i in cells])
+            frame = None
+            if key[4] != FIXED:
+                frame = mixing.spaces.frames[key[4] ^ int(keys[0][2] < 0)]
+                labels = parameters[place.parameter].layers[place.layer].labels.ravel()
+                if not _in_order(parameters[frame.parameter], mixing.spaces.entry[labels[index]]):
+                    break
+            made.append(_port(place, index, key[2] / keys[0][2], frame))
+        if len(made) < len(keys):
+            continue
+        families.append(_family(_group(first, len(cells)), made, parameters))
     return families
+
+
+def _group(cell: Cell, copies: int) -> Group:
+    if cell.turned:
+        return ComplexScaling(copies=copies)
+    if cell.orthogonal:
+        return Orthogonal(len(cell.classes), copies, fixes_mean=cell.centred)
+    return GeneralLinear(len(cell.classes), copies)
+
+
+def _by_frame(rows: list[int], frames: Labels) -> Iterator[tuple[int, list[int]]]:
+    """Rows with the same frame."""
+    found = frames[rows]
+    if (found == found[0]).all():
+        yield int(found[0]), rows
+        return
+    for frame in np.unique(found).tolist():
+        yield frame, np.array(rows)[found == frame].tolist()
+
+
+def _in_order(gain: Value, entry: Labels) -> bool:
+    """Whether the entries `[copies, n, multiplicity]` of a gain that stand beside coordinates are
+    those of a vector for every copy, or of one vector for all of them."""
+    copies, n, _ = entry.shape
+    size = math.prod(gain.shape)
+    if size not in (n, copies * n):
+        return False
+    wanted = np.arange(size).reshape(-1, n, 1)
+    return bool((entry == wanted).all())
 
 
 def scaling_families(
@@ -231,7 +273,9 @@ def _starts(*columns: np.ndarray) -> Labels:
     return np.r_[0, np.flatnonzero(changes) + 1]
 
 
-def _port(place: _Occurrences, index: np.ndarray, degree: float) -> Port:
+def _port(
+    place: _Occurrences, index: np.ndarray, degree: float, frame: Frame | None = None
+) -> Port:
     return Port(
         place.parameter,
         place.view,
@@ -239,6 +283,7 @@ def _port(place: _Occurrences, index: np.ndarray, degree: float) -> Port:
         torch.from_numpy(index.astype(np.int64)),
         dual=bool(degree < 0),
         degree=float(abs(degree)),
+        frame=frame,
     )
 
 

@@ -1,7 +1,7 @@
 """What op rules say: the vocabulary between the rules and the analyses.
 
 A rule states facts about labels and knows nothing of the solvers. `scaling` reads the balances,
-`mixing` the identifications, isolations and uses.
+`mixing` the identifications, isolations, uses and gains.
 """
 
 from dataclasses import dataclass, field
@@ -18,6 +18,26 @@ class Use:
     """An op that treats labels alike within each row: (label, row, count) triples."""
 
     entries: Labels
+
+
+@final
+@dataclass(frozen=True)
+class Gain:
+    """A parameter that multiplies the coordinates of a value, one entry each.
+
+    Attributes:
+        before: Labels of the value.
+        after: Labels of the product.
+        entries: Labels of the parameter's entries.
+        parameter: The parameter.
+        offset: Number added to it before.
+    """
+
+    before: Labels
+    after: Labels
+    entries: Labels
+    parameter: str
+    offset: float
 
 
 class Origin(NamedTuple):
@@ -47,6 +67,9 @@ class Facts:
         turned: Pairs of labels of which an op turns the plane: only scales and rotations of the
             plane commute with it.
         rotated: Labels whose sums of squares are read: only rotations may mix them.
+        centred: Labels whose sums are read, or to all of which the same number is added: only what
+            fixes the vector of ones may mix them.
+        gains: Parameters that multiply coordinates.
         uses: Ops that act uniformly over labels.
         eps_guarded: Labels whose scale a normalisation erases only up to its ε.
         vanishing: (record, argument) pairs: where each such ε stands.
@@ -70,6 +93,8 @@ class Facts:
     isolated: list[Labels] = field(default_factory=list)
     rotated: list[Labels] = field(default_factory=list)
     turned: list[Labels] = field(default_factory=list)
+    centred: list[Labels] = field(default_factory=list)
+    gains: list[Gain] = field(default_factory=list)
     uses: list[Use] = field(default_factory=list)
     eps_guarded: list[Labels] = field(default_factory=list)
     vanishing: list[tuple[int, str]] = field(default_factory=list)
@@ -182,6 +207,23 @@ class Facts:
         and not for others, not every matrix is a symmetry."""
         for layer in value.layers:
             self.use(layer.labels, ())
+
+    def centre(self, labels: Labels, key_axes: tuple[int, ...]) -> None:
+        """An op reads the sum of the labels in each row, or adds the same number to all of them."""
+        self.use(labels, key_axes)
+        self.centred.append(np.unique(labels))
+
+    def multiply(self, labels: Labels, gain: Labels, parameter: str, offset: float) -> Labels:
+        """A parameter plus an offset multiplies coordinates one by one; labels of the product.
+
+        The gain itself mixes with nothing. What mixes the coordinates goes on behind it, conjugated
+        by its diagonal matrix.
+        """
+        after = self.fresh(labels.shape)
+        entries = np.broadcast_to(gain, labels.shape)
+        self.isolate(gain)
+        self.gains.append(Gain(labels.ravel(), after.ravel(), entries.ravel(), parameter, offset))
+        return after
 
     def turn(self, pairs: Labels, alone: Labels) -> None:
         """An op turns the planes of these pairs `[pairs, 2]`, and multiplies all labels that stand

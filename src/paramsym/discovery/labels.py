@@ -45,6 +45,7 @@ class Value:
         layers: How it transforms; none for data and constants, which do not.
         constant: Its entries, where they depend on no parameter and no input.
         parameter: The parameter that it is a view of.
+        offset: Number that was added to that parameter, as in gains 1 + γ.
         is_square: Whether it is a square, whose entries may mix if a sum consumes it.
         is_norm: Whether it is a norm or a mean of squares, which an ε may guard.
         extent: Its shape, with 1 along axes that an expansion has made; its shape when absent.
@@ -55,6 +56,7 @@ class Value:
     layers: tuple[Layer, ...] = ()
     constant: Tensor | None = None
     parameter: str | None = None
+    offset: float = 0.0
     is_square: bool = False
     is_norm: bool = False
     extent: tuple[int, ...] | None = None

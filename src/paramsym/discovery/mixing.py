@@ -2,17 +2,20 @@
 
 Labels that must transform together are classes (up to duality). Classes that every op treats alike
 form a cell, the coordinates of one hidden space: GL(n) acts on it, or O(n) once a sum of squares is
-read or a class is its own dual, or the scales and rotations of a plane once an op turns it.
+read or a class is its own dual, or O(n−1), which fixes the mean, once that is read too, or the
+scales and rotations of a plane once an op turns it. Gains inside a space frame its ports
+(`framing`).
 """
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
 
-from paramsym.discovery.balances import Classes, signed_classes
+from paramsym.discovery.balances import Classes
 from paramsym.discovery.facts import Facts, count_entries
+from paramsym.discovery.framing import Spaces, spaces
 from paramsym.discovery.labels import FIXED, Labels, Value
 
 
@@ -25,11 +28,25 @@ class Cell:
         classes: Its coordinates, in the order of their first labels.
         orthogonal: Whether only rotations are symmetries.
         turned: Whether it is a plane that some op turns, so that scales and rotations of it are.
+        centred: Whether only rotations that fix the mean are.
+        framed: Whether gains stand between its coordinates and parameters.
     """
 
     classes: tuple[int, ...]
     orthogonal: bool
     turned: bool = False
+    centred: bool = False
+    framed: bool = False
+
+    @property
+    def has_group(self) -> bool:
+        """Whether there are such symmetries, of a kind that has a name here."""
+        if self.turned:  # the rotations of a turned plane alone have none
+            return not (self.orthogonal or self.centred or self.framed)
+        if not self.orthogonal:
+            # A framed GL(n) holds, but would hide the laws of the scalings inside it.
+            return not self.centred and not self.framed
+        return not self.centred or len(self.classes) > 2
 
 
 @final
@@ -39,45 +56,64 @@ class Mixing:
 
     Attributes:
         cells: Hidden spaces of dimension 2 or more.
-        classes: Labels grouped; signs are oriented alike within a cell.
+        spaces: Labels grouped by coordinate; signs are oriented alike within a cell.
     """
 
     cells: tuple[Cell, ...]
-    classes: Classes
+    spaces: Spaces
+
+    @property
+    def classes(self) -> Classes:
+        """Labels grouped by coordinate."""
+        return self.spaces.classes
 
 
 def mixing(facts: Facts, parameters: dict[str, Value]) -> Mixing:
     """The cells of a walk."""
-    empty = np.empty((0, 2), dtype=np.int64)
-    classes = signed_classes(
-        facts.count,
-        np.concatenate([empty, *facts.same]),
-        np.concatenate([empty, *facts.dual]),
-    )
-    isolated = np.zeros(len(classes.degenerate), dtype=bool)
-    for labels in facts.isolated:
-        isolated[classes.of[labels[labels != FIXED]]] = True
-    rotated = classes.degenerate.copy()
-    for labels in facts.rotated:
-        rotated[classes.of[labels[labels != FIXED]]] = True
+    found = spaces(facts, _first_labels(parameters))
+    classes = found.classes
+    isolated = found.broken | _mask(classes, facts.isolated)
+    rotated = classes.degenerate | _mask(classes, facts.rotated)
+    centred = _mask(classes, facts.centred)
+    turned = _mask(classes, [pairs.ravel() for pairs in facts.turned])
+    framed = _mask(classes, [np.flatnonzero(found.frame != FIXED)])
 
     uses = [use.entries for use in facts.uses] + _parameter_uses(parameters)
     signatures, flipped = _signatures(uses, classes, isolated)
     members: dict[bytes, list[int]] = defaultdict(list)
     for k, signature in signatures.items():
         members[signature].append(k)
-    turned = np.zeros(len(classes.degenerate), dtype=bool)
-    for pairs in facts.turned:
-        turned[classes.of[pairs]] = True
-    cells = tuple(
-        Cell(tuple(sorted(group)), bool(rotated[group].any()), bool(turned[group].any()))
+    cells = (
+        Cell(
+            tuple(sorted(group)),
+            *(bool(m[group].any()) for m in (rotated, turned, centred, framed)),
+        )
         for group in members.values()
         if len(group) > 1
-        # The rotations of a turned plane alone make no group that has a name here.
-        and not (turned[group].any() and rotated[group].any())
     )
-    sign = np.where(flipped[classes.of], -classes.sign, classes.sign)
-    return Mixing(cells, Classes(classes.of, sign, classes.degenerate))
+    turns = flipped[classes.of]
+    sign = np.where(turns, -classes.sign, classes.sign)
+    # Seen the other way round, g is its dual, and the frame of g' = γ g γ⁻¹ its inverse.
+    frame = np.where(turns & (found.frame != FIXED), found.frame ^ 1, found.frame)
+    oriented = replace(found, classes=replace(classes, sign=sign), frame=frame)
+    return Mixing(tuple(cell for cell in cells if cell.has_group), oriented)
+
+
+def _mask(classes: Classes, labels: list[Labels]) -> np.ndarray:
+    """The classes of some labels."""
+    mask = np.zeros(len(classes.degenerate), dtype=bool)
+    for some in labels:
+        mask[classes.of[some[some != FIXED]]] = True
+    return mask
+
+
+def _first_labels(parameters: dict[str, Value]) -> dict[str, int]:
+    """The first label of every parameter with one axis that varies."""
+    return {
+        name: int(value.layers[0].labels.min())
+        for name, value in parameters.items()
+        if len(value.layers) == 1
+    }
 
 
 def _parameter_uses(parameters: dict[str, Value]) -> list[Labels]:

@@ -129,7 +129,7 @@ CASES = [
         gap=None,
     ),
     Case(
-        "divided by the standard deviation: one scale is erased",
+        "divided by the standard deviation: one scale is erased, rotations that fix the mean pass",
         lambda: Net(
             lambda n, x: n.c(torch.relu(n.b((z := n.a(x)) / z.std(-1, keepdim=True)))),
             a=nn.Linear(4, 3),
@@ -137,7 +137,7 @@ CASES = [
             c=nn.Linear(4, 3),
         ),
         ((90, 4),),
-        {"T₊(1)": 1, "T₊(4)": 1},
+        {"O(2)": 1, "T₊(1)": 1, "T₊(4)": 1},
         gap=None,
     ),
     Case(

@@ -11,6 +11,7 @@ from torch import Tensor
 from paramsym.discovery.combinations import added, combination_of, scaled, settled
 from paramsym.discovery.labels import Layer, Value, map_layers, pad_left
 from paramsym.discovery.ops.contraction import Operand, contract
+from paramsym.discovery.ops.gains import may_be_gain, multiplied
 from paramsym.discovery.ops.registry import STOPS_GRADIENT, Call, Result, rule
 
 EPS_LIMIT = 1e-3
@@ -38,7 +39,9 @@ def add(call: Call, left: Value, right: Value, alpha: float = 1) -> Value:
     facts.balance(*a, *(-layer for layer in b))
     if combination is None:
         _unify(call, left, right)
-    kept = min(a, b, key=lambda ls: (len(ls), sum(x.labels.size for x in ls)))
+    kept = _centred(a, b, left, right)
+    if kept is None:
+        kept = min(a, b, key=lambda ls: (len(ls), sum(x.labels.size for x in ls)))
     return Value(shape, kept, combination=combination)
 
 
@@ -52,9 +55,28 @@ def _unify(call: Call, left: Value, right: Value) -> None:
         facts.use(x.labels, ())
         facts.use(y.labels, ())
     paired = {id(layer) for pair in pairs for layer in pair}
+    centred = _centred(a, b, left, right) or ()
     for layer in (*a, *b):
-        if id(layer) not in paired:
+        if id(layer) in paired:
+            continue
+        if layer.axes and any(layer is x for x in centred):
+            facts.centre(layer.labels, ())
+        else:
             facts.isolate(layer.labels)
+
+
+def _centred(
+    a: tuple[Layer, ...], b: tuple[Layer, ...], left: Value, right: Value
+) -> tuple[Layer, ...] | None:
+    """The layers of the summand, if any, to whose vectors the other one adds the same number in
+    every coordinate, so that the sum has the coordinates of the first."""
+    paired = {id(layer) for pair in _matching(a, b) for layer in pair}
+    alone = [[x for x in layers if x.axes and id(x) not in paired] for layers in (a, b)]
+    for own, others, layers, other in ((*alone, a, right), (*alone[::-1], b, left)):
+        extent = [1] * (layers[0].labels.ndim - len(other.shape)) + other.varies()
+        if own and not others and all(extent[axis] == 1 for x in own for axis in x.axes):
+            return layers
+    return None
 
 
 def _matching(a: tuple[Layer, ...], b: tuple[Layer, ...]) -> list[tuple[Layer, Layer]]:
@@ -91,6 +113,10 @@ def add_or_subtract(call: Call) -> Result:
         if left.is_norm and abs(right * alpha) <= EPS_LIMIT:
             call.facts.guard(call.index, "other", left)
             return call.output(left.layers, is_norm=True)
+        if may_be_gain(left) and call.record.op != "rsub":
+            offset = right * alpha if call.record.op == "add" else -right * alpha
+            call.facts.pin(left)  # its scale: that of 1 + γ is none of γ
+            return call.output(left.layers, parameter=left.parameter, offset=left.offset + offset)
         return call.pin()
     if alpha == 0:
         return call.refuse()
@@ -118,6 +144,11 @@ def multiply(call: Call) -> Result:
         return call.refuse()
     if left is right or call["self"] is call["other"]:
         return call.output() if divides else power_of(call, left, 2.0)
+    if not divides:
+        for value, gain in ((left, right), (right, left)):
+            product = multiplied(call, value, gain)
+            if product is not None:
+                return product
     ndim = len(call.shape)
     a, b = pad_left(left.layers, ndim), pad_left(right.layers, ndim)
     if divides:
@@ -182,7 +213,8 @@ def identity(call: Call) -> Result:
         value = settled(value, call.facts)
         return call.refuse() if unclear else call.pin()
     return call.output(value.layers, constant=value.constant, parameter=value.parameter,
-                       is_norm=value.is_norm, combination=combination_of(value))  # fmt: skip
+                       offset=value.offset, is_norm=value.is_norm,
+                       combination=combination_of(value))  # fmt: skip
 
 
 @rule("neg", "negative", combines=True)

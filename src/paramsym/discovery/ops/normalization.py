@@ -5,6 +5,7 @@ from torch import Tensor
 
 from paramsym.discovery.labels import Layer, Value, first_along, pad_left
 from paramsym.discovery.ops.elementwise import add
+from paramsym.discovery.ops.gains import behind_gain
 from paramsym.discovery.ops.registry import Call, Result, rule
 
 
@@ -47,11 +48,23 @@ def weight_norm(call: Call) -> Result:
 
 @rule("layer_norm", "native_layer_norm")
 def layer_norm(call: Call) -> Result:
-    """A sample's scale is erased; the mean that is subtracted lets nothing mix."""
+    """A sample's scale is erased; rotations that fix the mean pass."""
+    return call.outputs(_norm_of_samples(call, centred=True))
+
+
+@rule("rms_norm", "_fused_rms_norm")
+def rms_norm(call: Call) -> Result:
+    """A sample's scale is erased; rotations pass."""
+    return call.outputs(_norm_of_samples(call, centred=False))
+
+
+def _norm_of_samples(call: Call, *, centred: bool) -> Value:
     value, normalized = call["input"], len(call["normalized_shape"])
     ndim = len(value.shape)
-    _erase(call, value, tuple(range(ndim - normalized, ndim)))
-    return call.outputs(_affine(call, value.shape[ndim - normalized :]))
+    axes = tuple(range(ndim - normalized, ndim))
+    space = _rotated(call, value, axes, centred=centred)
+    _erase_scale(call, value, axes)
+    return _affine(call, value.shape[ndim - normalized :], space)
 
 
 @rule("group_norm", "native_group_norm")
@@ -75,33 +88,78 @@ def group_norm(call: Call) -> Result:
 
 def _erase(call: Call, value: Value, axes: tuple[int, ...], *, eps: str | None = "eps") -> None:
     """The scale is constant along the normalised axes, and is lost there, up to an ε if any."""
+    call.facts.isolate_all(value)
+    _erase_scale(call, value, axes, eps=eps)
+
+
+def _erase_scale(
+    call: Call, value: Value, axes: tuple[int, ...], *, eps: str | None = "eps"
+) -> None:
     if not value.layers:
         return
     layers = pad_left(value.layers, len(value.shape))
     first = [Layer(first_along(x.labels, axes), -x.exponent) for x in layers]
     call.facts.balance(*layers, *first)
-    call.facts.isolate_all(value)
     if eps is not None:
         call.facts.guard(call.index, eps, value)
+
+
+def _rotated(call: Call, value: Value, axes: tuple[int, ...], *, centred: bool) -> Layer | None:
+    """The layer whose coordinates are normalised, which only rotations mix; `None` if there is not
+    just one, and nothing mixes."""
+    ndim, facts = len(value.shape), call.facts
+    layers = pad_left(value.layers, ndim)
+    inside = [x for x in layers if set(x.axes) & set(axes)]
+    space = inside[0] if len(inside) == 1 and inside[0].exponent == 1 else None
+    for layer in layers:
+        if layer is not space:
+            facts.isolate(layer.labels)
+    if space is None:
+        return None
+    kept = tuple(a for a in range(ndim) if a not in axes)
+    facts.use(space.labels, kept, rotated=True)
+    if centred:
+        facts.centre(space.labels, kept)
+    return space
 
 
 def _channel_shape(value: Value) -> tuple[int, ...]:
     return (value.shape[1],) + (1,) * (len(value.shape) - 2)
 
 
-def _affine(call: Call, shape: tuple[int, ...]) -> Value:
-    """The gain and the bias, viewed in `shape`."""
-    weight, bias = call["weight"], call["bias"]
+def _affine(call: Call, shape: tuple[int, ...], space: Layer | None = None) -> Value:
+    """The gain and the bias, viewed in `shape`, on what is normalised; `space` are coordinates of
+    that which rotations may mix."""
+    facts, weight, bias = call.facts, call["weight"], call.get("bias")
+    if weight is None and bias is None:
+        return call.output() if space is None else _unscaled(call, space)
     if weight is None:
-        if bias is not None:
-            call.facts.pin(bias)
+        facts.pin(bias)
+        if space is not None:
+            facts.isolate(space.labels)
         return call.output()
-    call.facts.isolate_all(weight)
-    result = call.output(_viewed(weight, shape))
+    gain = Value(shape, _viewed(weight, shape), parameter=weight.parameter, offset=weight.offset)
+    labels = None if space is None else behind_gain(facts, space, gain)
+    if labels is None:
+        facts.isolate_all(weight)
+        if space is not None:
+            facts.isolate(space.labels)
+        result = call.output(gain.layers)
+    else:  # of the scale, only that of the gain is left
+        facts.balance(Layer(labels), *(-x for x in gain.layers))
+        result = call.output([Layer(labels)])
     if bias is None:
         return result
     lifted = Value(shape, _viewed(bias, shape), constant=_constant(bias, shape))
     return add(call, result, lifted)
+
+
+def _unscaled(call: Call, space: Layer) -> Value:
+    """What is normalised, without its scale."""
+    labels = call.facts.fresh(space.labels.shape)
+    call.facts.unify(space.labels, labels)
+    call.facts.balance(Layer(labels))
+    return call.output([Layer(labels)])
 
 
 def _viewed(value: Value, shape: tuple[int, ...]) -> tuple[Layer, ...]:

@@ -11,7 +11,7 @@ from paramsym.discovery.ops.registry import Call, Result, rule
 
 @rule("sum", "mean", reads_squares=True)
 def total(call: Call) -> Result:
-    """A sum of squares lets only rotations mix what it sums; other sums let nothing."""
+    """A sum of squares lets only rotations mix what it sums; other sums what fixes the mean."""
     value = call["self"]
     return _reduce(call, value, call.get("dim"), call.get("keepdim", False))
 
@@ -32,12 +32,11 @@ def cumulative_sum(call: Call) -> Result:
 
 @rule("var", "std", "var_mean", "std_mean")
 def spread(call: Call) -> Result:
-    """Homogeneous of degree 2 or 1; the mean that is subtracted lets nothing mix."""
+    """Homogeneous of degree 2 or 1; only rotations that fix the mean pass."""
     value, dims, keepdim = call["self"], call.get("dim"), call.get("keepdim", False)
-    call.facts.isolate_all(value)
     degree = 2 if call.record.op.startswith("var") else 1
     powers = tuple(Layer(x.labels, x.exponent * degree) for x in value.layers)
-    deviation = _reduce(call, replace(value, layers=powers, is_square=False), dims, keepdim)
+    deviation = _reduce(call, replace(value, layers=powers, is_square=True), dims, keepdim)
     mean = _reduce(call, replace(value, is_square=False), dims, keepdim)
     return call.outputs(replace(deviation, is_norm=True), mean)[: len(call.shapes)]
 
@@ -75,6 +74,8 @@ def _reduce(call: Call, value: Value, dims: Any, keepdim: bool) -> Value:
     rest = [layer for layer in layers if not set(layer.axes) & set(axes)]
     if value.is_square and len(reduced) == 1:
         facts.use(reduced[0].labels, kept, rotated=True)
+    elif len(reduced) == 1 and abs(reduced[0].exponent) == 1:
+        facts.centre(reduced[0].labels, kept)
     else:
         for layer in reduced:
             facts.isolate(layer.labels)

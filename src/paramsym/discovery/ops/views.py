@@ -49,8 +49,9 @@ def view(call: Call) -> Result:
         extent = _expanded(value, shape) if call.record.op in _EXPANSIONS else None
         combination = viewed(value, lambda x, i=i: run(x)[i])
         outputs.append(
-            Value(shape, layers, parameter=value.parameter, extent=extent, combination=combination)
-        )
+            Value(shape, layers, parameter=value.parameter, offset=value.offset, extent=extent,
+                  combination=combination)
+        )  # fmt: skip
     return outputs
 
 
