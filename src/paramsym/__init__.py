@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         PositiveScaling,
         Translation,
     )
+    from paramsym.orbit import balance, element_reaching, set_conserved
     from paramsym.ports import Frame, Port
     from paramsym.storage import load, save
     from paramsym.symmetry import Barrier, Symmetry, Verification
@@ -55,7 +56,9 @@ __all__ = [
     "Trajectory",
     "Translation",
     "Verification",
+    "balance",
     "discover",
+    "element_reaching",
     "ensemble",
     "equivariance",
     "gradient_descent",
@@ -64,6 +67,7 @@ __all__ = [
     "register_activation",
     "register_rule",
     "save",
+    "set_conserved",
 ]
 
 _HOMES = {
@@ -82,6 +86,7 @@ _HOMES = {
     "groups": (
         "Affine", "ComplexScaling", "GeneralLinear", "Orthogonal", "PositiveScaling", "Translation",
     ),
+    "orbit": ("balance", "element_reaching", "set_conserved"),
     "ports": ("Frame", "Port"),
     "storage": ("load", "save"),
     "symmetry": ("Barrier", "Symmetry", "Verification"),
