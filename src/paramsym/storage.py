@@ -16,6 +16,7 @@ from paramsym.files import write_text
 from paramsym.groups import GROUPS, ComplexScaling, Group, Orthogonal
 from paramsym.parameters import Parameter
 from paramsym.ports import Frame, Port
+from paramsym.still import Pin
 from paramsym.symmetry import Barrier, Symmetry, Verification
 from paramsym.terms import Slot, Source, Term
 
@@ -76,6 +77,7 @@ def to_dict(symmetry: Symmetry) -> dict[str, Any]:
         "parameters": [asdict(p) for p in symmetry.parameters],
         "barriers": [asdict(b) for b in symmetry.barriers],
         "unused": list(symmetry.unused),
+        "pins": [asdict(pin) for pin in symmetry.pins],
         "verification": asdict(symmetry.verification) if symmetry.verification else None,
     }
 
@@ -112,8 +114,11 @@ def from_dict(data: Mapping[str, Any]) -> Symmetry:
             )
             if verification
             else None,
-            # Files from before there were any have no such entry.
+            # Files from before there were any have no such entries.
             discrete=tuple(_discrete_from_dict(f) for f in data.get("discrete", ())),
+            pins=tuple(
+                Pin(**{**pin, "where": tuple(pin["where"])}) for pin in data.get("pins", ())
+            ),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"`data` is not a complete saved symmetry: {error!r} is amiss.") from error

@@ -15,6 +15,7 @@ from paramsym.family import Family
 from paramsym.orbit_dimension import generic_dim, tangent_rank
 from paramsym.parameters import Parameter, check_params
 from paramsym.sharded import is_fully_sharded, require_equal
+from paramsym.still import Pin
 
 if TYPE_CHECKING:
     from paramsym.explaining import Explanation
@@ -82,6 +83,7 @@ class Symmetry:
         verification: What was measured; `None` where nothing was.
         discrete: Permutations and signs that no family of matrices contains. GL(n), Aff(n) and O(n)
             contain those of their coordinates; `families` is the continuous part.
+        pins: Which ops keep still what no family moves, parameter by parameter and axis by axis.
     """
 
     families: tuple[Family, ...]
@@ -92,6 +94,7 @@ class Symmetry:
     mode_dependent: bool = False
     verification: Verification | None = field(default=None, compare=False)
     discrete: tuple[DiscreteFamily, ...] = ()
+    pins: tuple[Pin, ...] = ()
 
     def __post_init__(self) -> None:
         shapes = {p.name: p.shape for p in self.parameters}

@@ -20,6 +20,7 @@ from paramsym.discovery.mixing import mixing
 from paramsym.discovery.naming import distinct_names
 from paramsym.discovery.ops import RULES
 from paramsym.discovery.permuting import discrete_families
+from paramsym.discovery.pinning import pins
 from paramsym.discovery.recording import Recording, rejected
 from paramsym.discovery.scaling import scalings
 from paramsym.discovery.verify import verify
@@ -192,6 +193,7 @@ def analyse(recording: Recording, *, check: bool, seed: int) -> Symmetry:
         mode_dependent=recording.mode_dependent or _ran_as_in_training(recording),
         verification=verification,
         discrete=discrete,
+        pins=pins(facts, recording, parameters, classes, families),
     )
 
 
