@@ -84,6 +84,7 @@ class Facts:
         balanced_by: Exponents → where each block of `balances` comes from.
         isolated_by: Where each of `isolated` comes from.
         refused: Records that were not analysed → the reason.
+        ended: Values that depend on parameters and carry no labels → the record that ended them.
     """
 
     count: int = 0
@@ -106,6 +107,7 @@ class Facts:
     balanced_by: dict[tuple[float, ...], list[Origin]] = field(default_factory=dict)
     isolated_by: list[Origin] = field(default_factory=list)
     refused: dict[int, str] = field(default_factory=dict)
+    ended: dict[int, int] = field(default_factory=dict)
 
     def fresh(self, shape: tuple[int, ...]) -> Labels:
         """New labels."""

@@ -58,6 +58,7 @@ def walk(recording: Recording) -> Walk:
         for i, value in zip(record.outputs, outputs, strict=False):
             if i is not None:
                 values[i] = value if value is not None else Value(recording.shapes[i])
+        _note_ended(index, record, values, facts)
     facts.record = len(recording.records)
     for i in recording.outputs:
         facts.pin(settled(_settled(values[i], facts), facts))
@@ -100,6 +101,17 @@ def _run(
         return _as_list(call.refuse(STOPS_GRADIENT))
     rule = RULES.get(name)
     return _as_list(call.refuse() if rule is None else rule(call))
+
+
+def _note_ended(index: int, record: Record, values: dict[int, Value], facts: Facts) -> None:
+    """Which call ended the labels of a result that has none, although it reads parameters."""
+    read = record.inputs()
+    if any(values[i].layers for i in read):
+        cause = index
+    else:
+        cause = next((facts.ended[i] for i in read if i in facts.ended), None)
+    if cause is not None:
+        facts.ended.update((i, cause) for i in record.outputs if i and not values[i].layers)
 
 
 def _map_values(
