@@ -7,7 +7,7 @@ from torch import Tensor
 
 from paramsym.family import Family
 from paramsym.orbit.coupling import components, overlaps_itself
-from paramsym.orbit.target import set_conserved
+from paramsym.orbit.target import Others, set_conserved
 from paramsym.orbit.target_joint import is_linear_space
 from paramsym.orbit.target_matrices import definite
 from paramsym.orbit.target_ranks import Ranks
@@ -23,19 +23,22 @@ def balance(
     params: Mapping[str, Tensor],
     *,
     families: Iterable[str] | None = None,
+    others: Others = "free",
     replace: bool = False,
 ) -> dict[str, Tensor]:
     """The parameters of the same function with Q = 0: writers and readers of equal size.
 
-    Where it exists, this is the point of the orbit at which the sum of squares of all weights is
-    smallest. Scalings are balanced neuron by neuron in closed form, GL spaces by the geometric mean
-    of (WWᵀ)⁻¹ and RRᵀ; families that share weights together.
+    Where it exists, and all degrees are 1, this is the point of these families' orbit at which the
+    sum of squares of all weights is smallest. Scalings are balanced neuron by neuron in closed
+    form, GL spaces by the geometric mean of (WWᵀ)⁻¹ and RRᵀ; families that share weights together.
 
     Args:
         symmetry: The model's symmetry.
         params: Parameter dict.
         families: Names; every exact family with writers and readers, or of shifts along constant
             directions, when absent.
+        others: Whether other families that share weights with these stay where they are
+            (`"free"`, and their Q changes) or move so that they `"keep"` their Q.
         replace: A GL or Aff space reaches Q = 0 only if rk W = rk R = rk RᵀW. With `replace`, one
             that does not, and shares no weights with other families, gets the balanced factors
             √Σ Yᵀ and √Σ Xᵀ of RᵀW = X Σ Yᵀ instead. They compute the same function and are the
@@ -56,7 +59,7 @@ def balance(
         for family in _unbalanced(chosen, lawful, params):
             moved = balanced_factors(family, moved)
             names.remove(family.name)
-    return set_conserved(symmetry, moved, dict.fromkeys(names, 0.0))
+    return set_conserved(symmetry, moved, dict.fromkeys(names, 0.0), others=others)
 
 
 def _unbalanced(

@@ -63,7 +63,8 @@ def set_conserved(
         ArithmeticError: If coupled targets are attainable one by one, but Newton's method does not
             reach them together.
     """
-    return symmetry.act(element_reaching(symmetry, params, target, others=others), params)
+    g = element_reaching(symmetry, params, target, others=others)
+    return symmetry.act(g, params)
 
 
 @torch.no_grad()
