@@ -111,7 +111,9 @@ def _note_ended(index: int, record: Record, values: dict[int, Value], facts: Fac
     else:
         cause = next((facts.ended[i] for i in read if i in facts.ended), None)
     if cause is not None:
-        facts.ended.update((i, cause) for i in record.outputs if i is not None and not values[i].layers)
+        facts.ended.update(
+            (i, cause) for i in record.outputs if i is not None and not values[i].layers
+        )
 
 
 def _map_values(
