@@ -290,4 +290,4 @@ def masked(text: str) -> str:
 
 def test_the_commands_are_these() -> None:
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    assert list(commands) == ["inspect", "verify", "reproduce", "report", "demo"]
+    assert list(commands) == ["inspect", "transform", "verify", "reproduce", "report", "demo"]

@@ -20,6 +20,22 @@ def write_text(path: Path, text: str, *, force: bool = False) -> Path:
 
 def write_bytes(path: Path, content: bytes, *, force: bool = False) -> Path:
     """As `write_text`, for a file that is not text."""
+    with finished_file(path, force=force) as temporary:
+        temporary.write_bytes(content)
+    return path
+
+
+@contextmanager
+def finished_file(path: Path, *, force: bool = False) -> Iterator[Path]:
+    """A hidden name beside `path`; what is written there becomes `path` when the block ends.
+
+    On an error it is removed and `path` stays as it was.
+
+    Raises:
+        FileExistsError: If the file exists and `force` is not set.
+        FileNotFoundError: If its folder does not exist.
+        IsADirectoryError: If it is a folder.
+    """
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; give the name of a file in it.")
     if path.exists() and not force:
@@ -28,11 +44,10 @@ def write_bytes(path: Path, content: bytes, *, force: bool = False) -> Path:
         raise FileNotFoundError(f"the folder {path.parent} does not exist. Create it first.")
     temporary = _sibling(path)
     try:
-        temporary.write_bytes(content)
+        yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    return path
 
 
 def require_free(out: Path, marker: str, *, force: bool = False) -> None:

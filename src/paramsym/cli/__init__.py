@@ -12,6 +12,7 @@ from paramsym.cli.inspecting import inspect
 from paramsym.cli.reporting import report
 from paramsym.cli.reproducing import reproduce
 from paramsym.cli.talking import versions
+from paramsym.cli.transforming import transform
 from paramsym.cli.verifying import verify
 
 app = typer.Typer(
@@ -28,6 +29,9 @@ app = typer.Typer(
 app.command(no_args_is_help=True, short_help="Find the symmetries of a model's parameters.")(
     inspect
 )
+app.command(
+    no_args_is_help=True, short_help="Move a checkpoint's weights; the function stays the same."
+)(transform)
 app.command(short_help="Check every claim of the paper by measurement.")(verify)
 app.command(short_help="Compute, draw and judge the figures of the paper.")(reproduce)
 app.command(short_help="Make one page of reproduced figures.")(report)
