@@ -31,21 +31,33 @@ def test_a_weight_in_the_middle() -> None:
     assert [(m.role, m.axes, m.rows, m.of) for m in found.motions] == [
         ("reads", (1,), 32, 32),
         ("writes", (0,), 16, 16),
+        ("permutes", (1,), 32, 32),
+        ("permutes", (0,), 16, 16),
     ]
     assert found.still == ()
     assert str(found).splitlines() == [
         "layers.1.weight  16×32",
         "  reads by axis 1 (all 32): layers.0 → layers.1, T₊(32)",
         "  writes by axis 0 (all 16): layers.1 → layers.2, T₊(16)",
+        "  is permuted along axis 1 (all 32): layers.0 → layers.1 (permutations), S(32)",
+        "  is permuted along axis 0 (all 16): layers.1 → layers.2 (permutations), S(16)",
     ]
 
 
 def test_what_reads_data_and_what_is_read_out_stand_still() -> None:
     symmetry = mlp()
-    assert symmetry.explain("layers.0.weight").still == (Still(1, 10, 10),)
-    assert symmetry.explain("layers.2.weight").still == (Still(0, 5, 5),)
-    text = str(symmetry.explain("layers.2.bias"))
-    assert text == "layers.2.bias  5\n  no family acts along axis 0 (all 5)"
+    (data,), (read_out,) = (symmetry.explain(f"layers.{i}.weight").still for i in (0, 2))
+    assert (data.axis, data.rows, data.of) == (1, 10, 10)
+    assert (read_out.axis, read_out.rows, read_out.of) == (0, 5, 5)
+    assert str(data).splitlines() == [
+        "no family acts along axis 1 (all 10)",
+        "  pinned by linear in layers.0: meets data or constants there",
+    ]
+    assert str(symmetry.explain("layers.2.bias")).splitlines() == [
+        "layers.2.bias  5",
+        "  no family acts along axis 0 (all 5)",
+        "    pinned by the outputs: what the model returns must not change",
+    ]
 
 
 def test_degree_and_part_of_an_axis() -> None:
@@ -81,6 +93,7 @@ def test_shifts() -> None:
     assert found.still == (Still(0, 3, 6),)
     assert "is shifted on entries (3 of 6): a → b, R^3" in str(found)
     assert symmetry.explain("b").still == ()
+    assert "R^3, by amounts that depend on w" in str(symmetry.explain("b"))
     assert symmetry.explain("w").motions == ()
 
 
@@ -103,6 +116,7 @@ def test_barriers_unused_and_frozen_are_told() -> None:
     symmetry = discover(Odd(), (torch.randn(5, 3),))
     text = str(symmetry.explain("c.weight"))
     assert "frozen" in text
+    assert "pinned by logcumsumexp in (model): no rule for this op" in text
     assert "not analysed: logcumsumexp ×1" in text
     assert "ps.register_rule" in text
     assert symmetry.explain("a.bias").barriers == ()
@@ -124,7 +138,7 @@ def test_tied_and_complex_parameters() -> None:
 
 
 def test_several_modules_behind_a_barrier() -> None:
-    symmetry = replace(mlp(), barriers=(Barrier("odd", 3, ("x", "y", "z"), "no rule"),))
+    symmetry = replace(mlp(), barriers=(Barrier("odd", 3, ("x", "y", "z"), "no rule"),), pins=())
     assert "not analysed: odd ×3 in x and 2 more (no rule)" in str(
         symmetry.explain("layers.2.bias")
     )
@@ -135,9 +149,11 @@ def test_every_parameter_of_every_model_is_explained() -> None:
         symmetry = discover(*make(), verify=False)
         for parameter in symmetry.parameters:
             found = symmetry.explain(parameter.name)
-            moved = {family.name for family in symmetry if parameter.name in family.moves}
+            every = (*symmetry.families, *symmetry.discrete)
+            moved = {family.name for family in every if parameter.name in family.moves}
             assert {motion.family for motion in found.motions} == moved
             assert found.motions or found.still
+            assert all(part.pins for part in found.still)
 
 
 def test_an_unknown_name() -> None:

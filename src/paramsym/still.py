@@ -46,10 +46,9 @@ class Pin:
     def __str__(self) -> str:
         if self.op == OUTPUTS:
             return f"the outputs: {self.reason}"
-        hidden = self.calls - len(self.where)
-        more = f" and {hidden:,} more calls" if hidden > 0 else ""
         times = f" ×{self.calls:,}" if self.calls > 1 else ""
-        return f"{self.op}{times} in {', '.join(self.where)}{more}: {self.reason}"
+        others = ", …" if self.calls > len(self.where) == MODULES_NAMED else ""
+        return f"{self.op}{times} in {', '.join(self.where)}{others}: {self.reason}"
 
 
 def still_coordinates(parameter: Parameter, families: Iterable[Family]) -> list[Tensor]:

@@ -36,6 +36,7 @@ _WORDS = {
     _Kind.TIES: "together with other ops it leaves no scale free",
     _Kind.ISOLATES: "keeps the coordinates from mixing, and their scale moves nothing by itself",
 }
+_ENDED = "its result scales with nothing that it reads"
 _RETURNED = "what the model returns must not change"
 
 
@@ -144,10 +145,11 @@ def _pins(
     pinned: dict[tuple[str, str], list[Labels]] = defaultdict(list)
     calls: dict[tuple[str, str], set[int]] = defaultdict(set)
     for kind, record in distinct_rows(own_hits[:, 1:]).tolist():
-        key = _described(record, _Kind(kind), facts, recording)
         chosen = (own_hits[:, 1] == kind) & (own_hits[:, 2] == record)
-        pinned[key].append(own_hits[chosen, 0])
-        calls[key].add(record)
+        for cause, reason in _causes(record, _Kind(kind), facts, recording):
+            key = _op(cause, recording), reason
+            pinned[key].append(own_hits[chosen, 0])
+            calls[key].add(cause)
     found = []
     for (op, reason), own in pinned.items():
         records = sorted(calls[op, reason])
@@ -160,9 +162,20 @@ def _pins(
     return sorted(found, key=lambda pin: -pin.rows)
 
 
-def _described(record: int, kind: _Kind, facts: Facts, recording: Recording) -> tuple[str, str]:
-    """The op, and why it pins."""
+def _op(record: int, recording: Recording) -> str:
     if record >= len(recording.records):
-        return OUTPUTS, _RETURNED
-    op = recording.records[record].op if record >= 0 else "(recording)"
-    return op, facts.refused.get(record) if record in facts.refused else _WORDS[kind]
+        return OUTPUTS
+    return recording.records[record].op if record >= 0 else "(recording)"
+
+
+def _causes(record: int, kind: _Kind, facts: Facts, recording: Recording) -> list[tuple[int, str]]:
+    """The records to blame, and why: where a sum has a side without labels, the call that ended
+    them."""
+    if record >= len(recording.records):
+        return [(record, _RETURNED)]
+    if kind is _Kind.FIXES and record >= 0:
+        read = recording.records[record].inputs()
+        ended = dict.fromkeys(facts.ended[i] for i in read if i in facts.ended)
+        if ended:
+            return [(r, facts.refused.get(r, _ENDED)) for r in ended]
+    return [(record, facts.refused.get(record, _WORDS[kind]))]
