@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from torch import Tensor, nn
 
 import paramsym as ps
-from paramsym.discovery.exporting import export, from_program, taken_apart
+from paramsym.discovery.composites import taken_apart
+from paramsym.discovery.exporting import export, from_program
 from paramsym.discovery.naming import distinct_names
 from paramsym.discovery.ops import RULES as CONTINUOUS_RULES
 from paramsym.discovery.permuting import pointwise

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from paramsym.discovery.assembly import mixing_families, scaling_families
+from paramsym.discovery.composites import taken_apart
 from paramsym.discovery.dispatching import record_run
-from paramsym.discovery.exporting import export, from_program, taken_apart
+from paramsym.discovery.exporting import export, from_program
 from paramsym.discovery.facts import Facts
 from paramsym.discovery.gradients import altered_gradients
 from paramsym.discovery.labels import FIXED

@@ -4,7 +4,7 @@ import io
 import logging
 import warnings
 from collections import defaultdict
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import replace
 from typing import Any, cast
@@ -12,39 +12,24 @@ from typing import Any, cast
 import torch
 import torch.utils._pytree as pytree
 from torch import Tensor, fx, nn
-from torch._ops import HigherOrderOperator, OpOverload
+from torch._ops import HigherOrderOperator
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx.node import map_arg
 
 from paramsym.discovery.marking import MARK, marking_own_backwards
-from paramsym.discovery.recording import Record, Recording, Ref, live_records, op_name
+from paramsym.discovery.recording import Record, Recording, Ref, live_records
 from paramsym.parameters import Parameter, describe, parameters_of
 
 
 def export(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> ExportedProgram:
     """Export a module in its current mode, to ATen without decomposing composite ops."""
-    with _quietly(), marking_own_backwards():
+    with quietly(), marking_own_backwards():
         return torch.export.export(model, args, dict(kwargs), strict=False)
 
 
-def taken_apart(program: ExportedProgram, known: Container[str]) -> ExportedProgram:
-    """The program, its composite ops of unknown name replaced by what they are made of."""
-
-    def is_whole(node: fx.Node) -> bool:
-        target = node.target
-        if not isinstance(target, OpOverload):
-            return True
-        return op_name(target) in known or not target._can_decompose()
-
-    if all(is_whole(node) for node in program.graph.nodes):
-        return program
-    with _quietly():
-        return program.run_decompositions({})
-
-
 @contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Without the exporter's own deprecation warnings, log lines and printed graphs: where it
     fails, the other recorder takes over."""
     level = logging.root.manager.disable
