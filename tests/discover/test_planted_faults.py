@@ -9,7 +9,8 @@ from torch import nn
 
 import paramsym as ps
 from paramsym.discovery.ops import RULES
-from paramsym.discovery.ops.elementwise import homogeneous, identity
+from paramsym.discovery.ops.activations import homogeneous
+from paramsym.discovery.ops.copies import identity
 from paramsym.discovery.ops.registry import Call, Result, Rule, rule
 from tests.discover.checking import Net, change, generic, groups
 

@@ -16,7 +16,7 @@ from paramsym.discovery.facts import Facts, distinct_rows
 from paramsym.discovery.labels import FIXED, Labels, Layer, Value
 from paramsym.discovery.ops import COMBINES, LAYOUTS, READS_SQUARES, RULES, Call
 from paramsym.discovery.ops.registry import STOPS_GRADIENT, Result
-from paramsym.discovery.ops.views import _EXPANSIONS, _expanded
+from paramsym.discovery.ops.views import EXPANSIONS, expanded
 from paramsym.discovery.recording import Record, Recording, Ref
 
 
@@ -187,7 +187,7 @@ def _unlabelled(
         else Value(
             shape,
             constant=tensor if isinstance(tensor, Tensor) else None,
-            extent=_expanded(read[0], shape) if record.op in _EXPANSIONS else None,
+            extent=expanded(read[0], shape) if record.op in EXPANSIONS else None,
         )
         for shape, tensor in zip(shapes, results, strict=False)
     ]

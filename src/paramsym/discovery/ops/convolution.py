@@ -4,8 +4,8 @@ import numpy as np
 
 from paramsym.discovery.labels import Labels, Layer, Value, compress, merge, pad_left
 from paramsym.discovery.ops.contraction import Operand, contract
-from paramsym.discovery.ops.elementwise import add
 from paramsym.discovery.ops.registry import Call, Result, layout, rule
+from paramsym.discovery.ops.sums import add
 
 _PLAIN = ("conv1d", "conv2d", "conv3d")
 _TRANSPOSED = ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")

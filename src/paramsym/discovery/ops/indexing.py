@@ -20,8 +20,9 @@ from paramsym.discovery.labels import (
     map_layers,
     pad_left,
 )
-from paramsym.discovery.ops.elementwise import add, either
+from paramsym.discovery.ops.choices import either
 from paramsym.discovery.ops.registry import Call, Result, rule
+from paramsym.discovery.ops.sums import add
 
 
 def anywhere(call: Call, value: Value, axes: tuple[int, ...]) -> tuple[Layer, ...]:

@@ -4,8 +4,8 @@ import numpy as np
 
 from paramsym.discovery.labels import Layer, Value, merge, pad_left
 from paramsym.discovery.ops.contraction import Operand, contract
-from paramsym.discovery.ops.elementwise import add
 from paramsym.discovery.ops.registry import Call, Result, rule
+from paramsym.discovery.ops.sums import add
 
 
 @rule("linear")

@@ -4,9 +4,9 @@ import numpy as np
 from torch import Tensor
 
 from paramsym.discovery.labels import Layer, Value, first_along, pad_left
-from paramsym.discovery.ops.elementwise import add
 from paramsym.discovery.ops.gains import behind_gain
 from paramsym.discovery.ops.registry import Call, Result, rule
+from paramsym.discovery.ops.sums import add
 
 
 @rule("_native_batch_norm_legit_functional", "_native_batch_norm_legit", "native_batch_norm",

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from paramsym.discovery.labels import Layer, Value, pad_left
-from paramsym.discovery.ops.elementwise import add
 from paramsym.discovery.ops.linear import matrix_product, transposed
 from paramsym.discovery.ops.registry import Call, Result, rule
+from paramsym.discovery.ops.sums import add
 
 
 @rule("lstm", "gru", "rnn_tanh", "rnn_relu")

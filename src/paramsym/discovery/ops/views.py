@@ -7,7 +7,8 @@ from paramsym.discovery.combinations import viewed
 from paramsym.discovery.labels import FIXED, Layer, Value, compress, full_labels, pad_left
 from paramsym.discovery.ops.registry import Call, Result, rule
 
-_EXPANSIONS = ("expand", "expand_as", "broadcast_to")
+EXPANSIONS = ("expand", "expand_as", "broadcast_to")
+"""Ops that repeat entries along axes of size 1."""
 
 
 @rule(
@@ -46,7 +47,7 @@ def view(call: Call) -> Result:
             Layer(compress(piece[i].numpy()), layer.exponent)
             for piece, layer in zip(pieces, value.layers, strict=True)
         )
-        extent = _expanded(value, shape) if call.record.op in _EXPANSIONS else None
+        extent = expanded(value, shape) if call.record.op in EXPANSIONS else None
         combination = viewed(value, lambda x, i=i: run(x)[i])
         outputs.append(
             Value(shape, layers, parameter=value.parameter, offset=value.offset, extent=extent,
@@ -76,7 +77,7 @@ def _keep_vectors(call: Call, value: Value) -> None:
             call.facts.isolate(layer.labels)
 
 
-def _expanded(value: Value, shape: tuple[int, ...]) -> tuple[int, ...]:
+def expanded(value: Value, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Sizes along the axes of an expansion, 1 where it repeats its entries."""
     return tuple([1] * (len(shape) - len(value.shape)) + value.varies())
 
