@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import final
@@ -14,7 +14,7 @@ from scipy.sparse import coo_array
 from paramsym.discovery.balances import Classes, Row
 from paramsym.discovery.labels import FIXED, Labels, Value
 from paramsym.discovery.mixing import Cell, Mixing
-from paramsym.discovery.naming import sides
+from paramsym.discovery.naming import family_name
 from paramsym.family import EXACT, Exactness, Family
 from paramsym.groups import ComplexScaling, GeneralLinear, Group, Orthogonal, PositiveScaling
 from paramsym.ports import Frame, Port
@@ -292,10 +292,4 @@ def _family(
 ) -> Family:
     order = {name: i for i, name in enumerate(parameters)}
     ports.sort(key=lambda port: (order[port.parameter], port.dual, port.axes))
-    return Family(_name(ports), group, tuple(ports), exactness=exactness)
-
-
-def _name(ports: Iterable[Port]) -> str:
-    """Writers → readers, by modules."""
-    left, right = sides(ports)
-    return f"{left} → {right}" if right else f"{left} (scale)"
+    return Family(family_name(ports), group, tuple(ports), exactness=exactness)

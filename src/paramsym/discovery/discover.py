@@ -20,6 +20,7 @@ from paramsym.discovery.labels import FIXED
 from paramsym.discovery.mixing import mixing
 from paramsym.discovery.naming import distinct_names
 from paramsym.discovery.ops import RULES
+from paramsym.discovery.orienting import oriented
 from paramsym.discovery.permuting import discrete_families
 from paramsym.discovery.pinning import pins
 from paramsym.discovery.recording import Recording, rejected
@@ -173,6 +174,7 @@ def analyse(recording: Recording, *, check: bool, seed: int) -> Symmetry:
     guarded = set(classes.of[labels[labels != FIXED]].tolist())
     families = mixing_families(parameters, spaces)
     families += scaling_families(parameters, classes, basis, guarded)
+    families = oriented(families, facts, parameters, recording)
     order = {name: i for i, name in enumerate(parameters)}
     families.sort(key=lambda family: min(order[name] for name in family.moves))
     families = distinct_names(families)

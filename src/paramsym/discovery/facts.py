@@ -71,6 +71,8 @@ class Facts:
             fixes the vector of ones may mix them.
         gains: Parameters that multiply coordinates.
         uses: Ops that act uniformly over labels.
+        summed: Labels of parameters that a product sums over: there a layer reads.
+        kept: Labels of parameters that a product keeps: there a layer writes.
         eps_guarded: Labels whose scale a normalisation erases only up to its ε.
         vanishing: (record, argument) pairs: where each such ε stands.
         gauges: For every block of every parameter the labels of its axes. Their scales mean
@@ -97,6 +99,8 @@ class Facts:
     centred: list[Labels] = field(default_factory=list)
     gains: list[Gain] = field(default_factory=list)
     uses: list[Use] = field(default_factory=list)
+    summed: list[Labels] = field(default_factory=list)
+    kept: list[Labels] = field(default_factory=list)
     eps_guarded: list[Labels] = field(default_factory=list)
     vanishing: list[tuple[int, str]] = field(default_factory=list)
     gauges: list[tuple[Labels, ...]] = field(default_factory=list)

@@ -14,10 +14,31 @@ AnyFamily = TypeVar("AnyFamily", Family, DiscreteFamily)
 
 def sides(ports: Iterable[Port]) -> tuple[str, str]:
     """The modules that write to a space and those that read from it, each in a few words."""
+    ports = list(ports)
+    both = {_module(p.parameter) for p in ports if p.dual} & {
+        _module(p.parameter) for p in ports if not p.dual
+    }
     writers, readers = [], []
     for port in ports:
-        (readers if port.dual else writers).append(_module(port.parameter))
+        module = _module(port.parameter)
+        part = _part(port) if module in both else ""
+        (readers if port.dual else writers).append(module + part)
     return _short(writers), _short(readers)
+
+
+def _part(port: Port) -> str:
+    """The rows of a port as a slice, `[0:64]`, where they are one and not the whole axis: it tells
+    queries from keys in one projection."""
+    rows = port.index.unique()
+    first, last = int(rows[0]), int(rows[-1])
+    is_slice = last - first + 1 == len(rows) < port.row_count
+    return f"[{first}:{last + 1}]" if is_slice else ""
+
+
+def family_name(ports: Iterable[Port]) -> str:
+    """Name of a continuous family: writers → readers."""
+    left, right = sides(ports)
+    return f"{left} → {right}" if right else f"{left} (scale)"
 
 
 def distinct_names(families: Sequence[AnyFamily]) -> list[AnyFamily]:

@@ -40,6 +40,10 @@ def contract(
     right_in, right_out = _split(right, summed)
     kept = tuple(a for a in range(len(left.extent)) if a not in summed)
 
+    for operand, inner, outer in ((left, left_in, left_out), (right, right_in, right_out)):
+        if operand.parameter is not None:
+            facts.summed += [layer.labels for layer in inner]
+            facts.kept += [layer.labels for layer in outer]
     inner = left_in + right_in
     if len(left_in) == len(right_in) == 1 and abs(left_in[0].exponent) == abs(right_in[0].exponent):
         a, b = left_in[0], right_in[0]
