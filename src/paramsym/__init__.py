@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from paramsym.activations import equivariance
+    from paramsym.certification import Certificate, certify
     from paramsym.discovery import discover
     from paramsym.discovery.extending import register_rule
     from paramsym.discovery.registering import register_activation
@@ -35,6 +36,7 @@ __all__ = [
     "Affine",
     "AlgebraElement",
     "Barrier",
+    "Certificate",
     "ComplexScaling",
     "Descent",
     "DiscreteFamily",
@@ -57,6 +59,7 @@ __all__ = [
     "Translation",
     "Verification",
     "balance",
+    "certify",
     "discover",
     "element_reaching",
     "ensemble",
@@ -72,6 +75,7 @@ __all__ = [
 
 _HOMES = {
     "activations": ("equivariance",),
+    "certification": ("Certificate", "certify"),
     "discovery": ("discover",),
     "discovery.extending": ("register_rule",),
     "discovery.registering": ("register_activation",),
