@@ -49,19 +49,27 @@ class Verification:
         derivative: Relative size of the outputs' derivative along a joint random generator.
         tolerance: The rounding bound that both were held against.
         withdrawn: Families that failed and were removed: a bug of paramsym, please report it.
+        discrete: Largest relative change of an output under random words of the discrete families;
+            `None` where there are none.
+        discrete_tolerance: The rounding bound that it was held against.
     """
 
     invariance: float
     derivative: float | None
     tolerance: float
     withdrawn: tuple[str, ...] = ()
+    discrete: float | None = None
+    discrete_tolerance: float | None = None
 
     @property
     def holds(self) -> bool:
-        """Whether what was measured is within the bound."""
-        return self.invariance <= self.tolerance and (
-            self.derivative is None or self.derivative <= self.tolerance
+        """Whether what was measured is within the bounds."""
+        pairs = (
+            (self.invariance, self.tolerance),
+            (self.derivative, self.tolerance),
+            (self.discrete, self.discrete_tolerance),
         )
+        return all(x <= bound for x, bound in pairs if x is not None and bound is not None)
 
 
 @final

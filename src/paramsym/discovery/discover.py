@@ -181,9 +181,14 @@ def analyse(recording: Recording, *, check: bool, seed: int) -> Symmetry:
     verification = None
     if check:
         families, verification = verify(families, recording, facts.vanishing, seed)
-    discrete, lost = discrete_families(recording, families, check=check, seed=seed)
+    discrete = discrete_families(recording, families, check=check, seed=seed)
     if verification is not None:
-        verification = replace(verification, withdrawn=(*verification.withdrawn, *lost))
+        verification = replace(
+            verification,
+            withdrawn=(*verification.withdrawn, *discrete.withdrawn),
+            discrete=discrete.defect,
+            discrete_tolerance=discrete.tolerance,
+        )
     altered = altered_gradients(recording)
     return Symmetry(
         families=tuple(families),
@@ -195,7 +200,7 @@ def analyse(recording: Recording, *, check: bool, seed: int) -> Symmetry:
         mode=recording.mode,
         mode_dependent=recording.mode_dependent or _ran_as_in_training(recording),
         verification=verification,
-        discrete=discrete,
+        discrete=discrete.families,
         pins=pins(facts, recording, parameters, classes, families),
     )
 

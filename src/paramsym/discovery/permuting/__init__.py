@@ -1,10 +1,12 @@
 """Discovery of discrete symmetries: which coordinates may change places, and which their sign."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from paramsym.discovery.naming import distinct_names
 from paramsym.discovery.permuting.assembly import assemble
 from paramsym.discovery.permuting.checking import check as check_families
+from paramsym.discovery.permuting.checking import tolerance
 from paramsym.discovery.permuting.containment import beyond
 from paramsym.discovery.permuting.walk import walk
 from paramsym.discovery.recording import Recording
@@ -12,9 +14,26 @@ from paramsym.discrete.family import DiscreteFamily
 from paramsym.family import Family
 
 
+class Found(NamedTuple):
+    """What was found, and what was measured of it.
+
+    Attributes:
+        families: The families that hold.
+        withdrawn: Names of those that failed the check.
+        defect: Largest relative change of an output under words of the families; `None` where
+            nothing was measured.
+        tolerance: The rounding bound that it was held against.
+    """
+
+    families: tuple[DiscreteFamily, ...]
+    withdrawn: tuple[str, ...] = ()
+    defect: float | None = None
+    tolerance: float | None = None
+
+
 def discrete_families(
     recording: Recording, continuous: Sequence[Family], *, check: bool, seed: int
-) -> tuple[tuple[DiscreteFamily, ...], tuple[str, ...]]:
+) -> Found:
     """The permutations and signs of a run that its continuous families do not contain.
 
     Args:
@@ -22,15 +41,12 @@ def discrete_families(
         continuous: Its continuous families.
         check: Verify numerically; what fails is withdrawn.
         seed: Seed of the check.
-
-    Returns:
-        The families, and the names of those that were withdrawn.
     """
     order = {p.name: i for i, p in enumerate(recording.parameters)}
     families = beyond(assemble(walk(recording)), continuous)
     families.sort(key=lambda family: min(order[name] for name in family.moves))
     families = distinct_names(families)
-    if not check:
-        return tuple(families), ()
-    kept, withdrawn, _ = check_families(families, recording, seed)
-    return tuple(kept), tuple(withdrawn)
+    if not check or not families:
+        return Found(tuple(families))
+    kept, withdrawn, defect = check_families(families, recording, seed)
+    return Found(tuple(kept), tuple(withdrawn), defect, tolerance(recording))
