@@ -1,9 +1,11 @@
 """Balances of log-scales, solved exactly: Σ exponent · scale[label] = 0.
 
-Nearly all equations say that two labels scale alike or inversely; those are solved as connected
-components. The few others go through sparse elimination over the rationals.
+Nearly all equations say that two labels scale alike or inversely, or do so once it is known what
+vanishes; those are solved as connected components. The few others go through sparse elimination
+over the rationals.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,6 +15,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from paramsym.discovery.facts import distinct_rows
 from paramsym.discovery.labels import FIXED, Labels
 
 Row = dict[int, Fraction]
@@ -56,22 +59,90 @@ def signed_classes(count: int, same: Labels, opposite: Labels) -> Classes:
 
 def solve(balances: Balances, count: int) -> tuple[Classes, "Elimination"]:
     """The solutions of balances over `count` labels, over classes of labels."""
-    zero, same, opposite, general = _sort(balances)
+    zero, same, opposite, others = _sort(balances)
     classes = signed_classes(count, same, opposite)
     dead = classes.degenerate.copy()
     dead[classes.of[zero]] = True
+    classes, dead, rest = _propagated(classes, dead, others)
     elimination = Elimination(len(dead), set(np.flatnonzero(dead).tolist()))
-    for row in sorted(_rows_over_classes(general, classes), key=len):
+    for row in sorted(rest.rows(), key=len):
         elimination.add(row)
     return classes, elimination
 
 
-def _sort(balances: Balances) -> tuple[Labels, Labels, Labels, list[Row]]:
+@final
+@dataclass(frozen=True)
+class _Equations:
+    """Equations Σ coefficient · scale[unknown] = 0, one a row; unused places have coefficient 0."""
+
+    unknowns: Labels
+    coefficients: Labels
+
+    def __getitem__(self, chosen: np.ndarray) -> "_Equations":
+        return _Equations(self.unknowns[chosen], self.coefficients[chosen])
+
+    def over(self, classes: Classes) -> "_Equations":
+        """The same equations between classes."""
+        signs = classes.sign[self.unknowns]
+        return _Equations(classes.of[self.unknowns], self.coefficients * signs)
+
+    def reduced(self, dead: np.ndarray) -> "_Equations":
+        """Every unknown once in a row, in order, those that vanish and unused places last."""
+        unknowns, coefficients = self.unknowns, self.coefficients
+        for _ in range(2):  # the second time, behind those that the first has added up to 0
+            unused = (coefficients == 0) | dead[unknowns]
+            coefficients = np.where(unused, 0, coefficients)
+            order = np.argsort(np.where(unused, len(dead), unknowns), axis=1, kind="stable")
+            unknowns = np.take_along_axis(unknowns, order, 1)
+            coefficients = np.take_along_axis(coefficients, order, 1)
+            for k in range(1, unknowns.shape[1]):
+                twice = (unknowns[:, k] == unknowns[:, k - 1]) & (coefficients[:, k] != 0)
+                coefficients[:, k] += np.where(twice, coefficients[:, k - 1], 0)
+                coefficients[:, k - 1] = np.where(twice, 0, coefficients[:, k - 1])
+        return _Equations(unknowns, coefficients)
+
+    def primitive(self) -> "_Equations":
+        """Distinct equations that are reduced, each divided by what its coefficients have in
+        common."""
+        divisor = np.gcd.reduce(self.coefficients, axis=1, initial=0)
+        divisor = divisor * np.sign(self.coefficients[:, 0])  # the first one is in use
+        coefficients = self.coefficients // divisor[:, None]
+        unknowns = np.where(coefficients == 0, 0, self.unknowns)
+        table = distinct_rows(np.hstack([unknowns, coefficients]))
+        return _Equations(*np.hsplit(table, 2))
+
+    def twins(self) -> Labels:
+        """Pairs of unknowns that are equal, because two equations differ in them only."""
+        weight = np.random.default_rng(0).integers(2**62, size=self.unknowns.max(initial=0) + 1)
+        share = self.coefficients * weight[self.unknowns]
+        found = [np.empty((0, 2), dtype=np.int64)]
+        for k in range(self.unknowns.shape[1]):
+            # What the others add up to, modulo 2**64, brings candidates together.
+            order = np.argsort(share.sum(1) - share[:, k], kind="stable")
+            unknowns, coefficients = self.unknowns[order], self.coefficients[order]
+            rest = np.delete(unknowns, k, axis=1)
+            alike = (coefficients[1:] == coefficients[:-1]).all(1) & (coefficients[1:, k] != 0)
+            alike &= (rest[1:] == rest[:-1]).all(1) & (unknowns[1:, k] != unknowns[:-1, k])
+            found.append(np.stack([unknowns[:-1, k], unknowns[1:, k]], 1)[alike])
+        return np.concatenate(found)
+
+    def rows(self) -> list[Row]:
+        """The equations as dicts."""
+        columns = zip(self.unknowns.tolist(), self.coefficients.tolist(), strict=True)
+        return [
+            {k: Fraction(c) for k, c in zip(unknowns, coefficients, strict=True) if c}
+            for unknowns, coefficients in columns
+        ]
+
+
+def _sort(balances: Balances) -> tuple[Labels, Labels, Labels, _Equations]:
     """Balances as labels that vanish, pairs that are equal, pairs that are opposite, and others."""
     zero: list[Labels] = [np.empty(0, dtype=np.int64)]
     same: list[Labels] = [np.empty((0, 2), dtype=np.int64)]
     opposite: list[Labels] = [np.empty((0, 2), dtype=np.int64)]
-    general: list[Row] = []
+    unknowns: list[Labels] = []
+    coefficients: list[Labels] = []
+    width = max(map(len, balances), default=1)
     for exponents, blocks in balances.items():
         rows = np.concatenate(blocks)
         if len(exponents) == 2 and abs(exponents[0]) == abs(exponents[1]):
@@ -88,41 +159,68 @@ def _sort(balances: Balances) -> tuple[Labels, Labels, Labels, list[Row]]:
         elif len(exponents) == 1:
             zero.append(rows[rows != FIXED])
         else:
-            for row in _rows_of(exponents, rows):
-                sizes = set(map(abs, row.values()))
-                if len(row) == 1:
-                    zero.append(np.array(list(row)))
-                elif len(row) == 2 and len(sizes) == 1:
-                    alike = sum(row.values()) == 0
-                    (same if alike else opposite).append(np.array([list(row)]))
-                else:
-                    general.append(row)
-    return np.concatenate(zero), np.concatenate(same), np.concatenate(opposite), general
+            padded = np.full((len(rows), width), FIXED)
+            padded[:, : len(exponents)] = rows
+            whole = np.zeros(width, dtype=np.int64)
+            whole[: len(exponents)] = _whole(exponents)
+            coefficients.append(np.where(padded == FIXED, 0, whole))
+            unknowns.append(np.where(padded == FIXED, 0, padded))
+    empty = np.empty((0, width), dtype=np.int64)
+    others = _Equations(np.concatenate([empty, *unknowns]), np.concatenate([empty, *coefficients]))
+    return np.concatenate(zero), np.concatenate(same), np.concatenate(opposite), others
 
 
-def _rows_of(exponents: tuple[float, ...], rows: Labels) -> Iterable[Row]:
-    coefficients = [Fraction(e).limit_denominator(10**6) for e in exponents]
-    for labels in np.unique(rows, axis=0).tolist():
-        row: Row = {}
-        for label, coefficient in zip(labels, coefficients, strict=True):
-            if label != FIXED:
-                row[label] = row.get(label, Fraction(0)) + coefficient
-        row = {k: v for k, v in row.items() if v}
-        if row:
-            yield row
+def _whole(exponents: tuple[float, ...]) -> list[int]:
+    """Whole numbers in the same ratios."""
+    ratios = [Fraction(e).limit_denominator(10**6) for e in exponents]
+    common = math.lcm(*(r.denominator for r in ratios))
+    return [int(r * common) for r in ratios]
 
 
-def _rows_over_classes(rows: Iterable[Row], classes: Classes) -> list[Row]:
-    mapped: dict[tuple[tuple[int, Fraction], ...], Row] = {}
-    for row in rows:
-        total: Row = {}
-        for label, coefficient in row.items():
-            k = int(classes.of[label])
-            total[k] = total.get(k, Fraction(0)) + coefficient * int(classes.sign[label])
-        total = {k: v for k, v in total.items() if v}
-        if total:
-            mapped[tuple(sorted(total.items()))] = total
-    return list(mapped.values())
+def _propagated(
+    classes: Classes, dead: np.ndarray, equations: _Equations
+) -> tuple[Classes, np.ndarray, _Equations]:
+    """What follows from single equations, where they come down to one unknown, which vanishes, or
+    to two that are equal or opposite; and from two that differ in one unknown, which are equal.
+    Repeated until nothing follows.
+
+    Returns:
+        Classes, a mask of those that vanish, and the equations that remain.
+    """
+    equations = equations.over(classes)
+    while True:
+        equations = equations.reduced(dead)
+        count = (equations.coefficients != 0).sum(1)
+        equations, count = equations[count > 0], count[count > 0]
+        first, second = equations.coefficients[:, 0], equations.coefficients[:, 1:2].sum(1)
+        single, pair = count == 1, (count == 2) & (abs(first) == abs(second))
+        pairs = equations.unknowns[:, :2]
+        alike = first == -second
+        same, opposite = pairs[pair & alike], pairs[pair & ~alike]
+        if not (single | pair).any():
+            equations = equations.primitive()
+            same = equations.twins()
+            if not len(same):
+                return classes, dead, equations
+            single = pair = np.zeros(len(equations.unknowns), dtype=bool)
+        dead = dead.copy()
+        dead[equations.unknowns[single, 0]] = True
+        further = signed_classes(len(dead), same, opposite)
+        died, dead = dead, further.degenerate.copy()
+        dead[further.of[died]] = True
+        classes = Classes(
+            further.of[classes.of],
+            classes.sign * further.sign[classes.of],
+            further.degenerate | _any_of(further.of, classes.degenerate, len(dead)),
+        )
+        equations = equations[~(single | pair)].over(further)
+
+
+def _any_of(of: Labels, mask: np.ndarray, count: int) -> np.ndarray:
+    """For every class whether the mask holds for one of its members."""
+    found = np.zeros(count, dtype=bool)
+    found[of[mask]] = True
+    return found
 
 
 class Elimination:

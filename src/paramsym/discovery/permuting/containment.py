@@ -32,7 +32,8 @@ def beyond(
     ]
     # The signs of blocks are words of the signs of what is in them.
     signs = [f for f in kept if isinstance(f.group, Signs)]
-    coarse = [f for f in signs if _contained(f, _owners(x for x in signs if x is not f))]
+    for_blocks = _owners(signs)
+    coarse = [f for f in signs if _contained(f, for_blocks)]
     return [f for f in kept if not any(f is x for x in coarse)]
 
 
@@ -58,27 +59,30 @@ def _contained(family: DiscreteFamily, owners: Owners) -> bool:
     also exchange coordinates of one and the same matrix.
     """
     copies, n = family.group.copies, family.group.n
-    owned: list[Counter[tuple[Family | DiscreteFamily, int]]] = [
-        Counter() for _ in range(copies * n)
-    ]
+    others: dict[int, Family | DiscreteFamily] = {}
+    owned: list[Counter[tuple[int, int]]] = [Counter() for _ in range(copies * n)]
     for port in family.ports:
         index = port.index.numpy().reshape(copies * n, -1)
-        there = ((other, owner[index]) for other, owner in owners.get(_place(port), []))
+        there = (
+            (other, owner[index])
+            for other, owner in owners.get(_place(port), [])
+            if other is not family
+        )
         covering = next(((f, rows) for f, rows in there if bool((rows >= 0).all())), None)
         if covering is None:
             return False
         other, rows = covering
+        others[id(other)] = other  # families are slow to hash
         for unit, coordinates in enumerate(rows.tolist()):
-            owned[unit].update((other, c) for c in coordinates)
-    for unit in owned:
-        for (other, _), count in unit.items():
-            if count != sum(port.multiplicity for port in other.ports):
-                return False
+            owned[unit].update((id(other), c) for c in coordinates)
+    whole = {i: sum(port.multiplicity for port in f.ports) for i, f in others.items()}
+    if any(count != whole[i] for unit in owned for (i, _), count in unit.items()):
+        return False
     if not isinstance(family.group, Permutations):
         return True
     for copy in range(copies):
         matrices = {
-            frozenset(Counter((f.name, c // f.group.n) for f, c in unit).items())
+            frozenset(Counter((i, c // others[i].group.n) for i, c in unit).items())
             for unit in owned[copy * n : (copy + 1) * n]
         }
         if len(matrices) > 1:
