@@ -1,5 +1,6 @@
 """Dimensions of orbits: by rank of the infinitesimal action, and at generic parameters."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor
 
 from paramsym.action import tangent
 from paramsym.family import Family
+from paramsym.free_actions import acting_freely
 from paramsym.groups import Group
 from paramsym.sharded import whole
 
@@ -73,30 +75,43 @@ def generic_dim(
     conserved quantities of families that have one.
 
     Scalings are independent of one another and of the matrices (discovery removes those that a
-    matrix family contains). Matrix families that share a parameter are coupled: their stabilizers
-    can be smaller than apart (docs/derivations.md §6), so their joint rank is computed at random
-    parameters, or bounded by the sum of the closed forms where that is too large.
+    matrix family contains). Other families that share a parameter are coupled: their stabilizers
+    can be smaller than apart (docs/derivations.md §6). Those that act freely nevertheless count in
+    full; of the rest, the joint rank is computed at random parameters, or bounded by the sum of the
+    closed forms where that is too large.
     """
 
     def own(family: Family) -> int:
         return family.law_dim if laws else family.dim
 
     dim = sum(own(f) for f in families if f.group.diagonal)
-    for coupled in _coupled([f for f in families if not f.group.diagonal]):
+    others = [f for f in families if not f.group.diagonal]
+    free = acting_freely(others)
+    dim += sum(f.group.symmetric_dim if laws else f.group.dim for f in free)
+    left = [f for f in others if not any(f is other for other in free)]
+    for coupled in _coupled(left):
         dim += own(coupled[0]) if len(coupled) == 1 else _coupled_dim(coupled, shapes, laws)
     return dim
 
 
 def _coupled_dim(families: list[Family], shapes: Mapping[str, tuple[int, ...]], laws: bool) -> int:
+    if _entries(families, shapes, symmetric=laws) > DENSE_LIMIT:
+        return sum(f.law_dim if laws else f.dim for f in families)
     names = set().union(*(f.moves | f.reads for f in families))
     generator = torch.Generator().manual_seed(0)
     draw = {
         k: torch.randn(shapes[k], dtype=torch.float64, generator=generator) for k in sorted(names)
     }
-    try:
-        return tangent_rank(families, draw, symmetric=laws)
-    except ValueError:
-        return sum(f.law_dim if laws else f.dim for f in families)
+    return tangent_rank(families, draw, symmetric=laws)
+
+
+def _entries(
+    families: Sequence[Family], shapes: Mapping[str, tuple[int, ...]], *, symmetric: bool
+) -> int:
+    """Size of the matrix of tangents."""
+    moved = set().union(*(family.moves for family in families))
+    generators = sum(f.group.symmetric_dim if symmetric else f.group.dim for f in families)
+    return sum(math.prod(shapes[name]) for name in moved) * generators
 
 
 def _coupled(families: Iterable[Family]) -> list[list[Family]]:

@@ -150,6 +150,12 @@ class Port:
     def multiplicity(self) -> int:
         return self.index.shape[2]
 
+    @property
+    def taken(self) -> Tensor:
+        """Which rows the index lists, bool `[row_count]`."""
+        copies, n, _ = self.index.shape
+        return self._slot < copies * n
+
     @cached_property
     def row_count(self) -> int:
         """Number of rows of the view along the port's axes."""

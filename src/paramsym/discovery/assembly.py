@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import final
@@ -81,9 +81,8 @@ def mixing_families(parameters: dict[str, Value], mixing: Mixing) -> list[Family
         places[place.parameter, place.layer] = place
         blocks: dict[tuple[int, int, int], dict[int, list[int]]] = defaultdict(dict)
         frames = mixing.spaces.frame[parameters[place.parameter].layers[place.layer].labels.ravel()]
-        for k, sign, rows in place.blocks(wanted):
-            for frame, framed in _by_frame(rows, frames):
-                blocks[owner[k], sign, frame][k] = framed
+        for k, sign, frame, rows in _by_frame(place.blocks(wanted), frames):
+            blocks[owner[k], sign, frame][k] = rows
         for (i, sign, frame), rows_of in blocks.items():
             index = [rows_of.get(k, []) for k in mixing.cells[i].classes]
             if len({len(rows) for rows in index}) > 1:  # coordinates behind different gains
@@ -127,14 +126,16 @@ def _group(cell: Cell, copies: int) -> Group:
     return GeneralLinear(len(cell.classes), copies)
 
 
-def _by_frame(rows: list[int], frames: Labels) -> Iterator[tuple[int, list[int]]]:
-    """Rows with the same frame."""
-    found = frames[rows]
-    if (found == found[0]).all():
-        yield int(found[0]), rows
-        return
-    for frame in np.unique(found).tolist():
-        yield frame, np.array(rows)[found == frame].tolist()
+def _by_frame(
+    blocks: Iterable[tuple[int, int, list[int]]], frames: Labels
+) -> Iterator[tuple[int, int, int, list[int]]]:
+    """Blocks of rows, cut into rows with the same frame: (class, sign, frame, rows)."""
+    several = np.unique(frames).tolist()
+    for k, sign, rows in blocks:
+        for frame in several:
+            own = rows if len(several) == 1 else [row for row in rows if frames[row] == frame]
+            if own:
+                yield k, sign, frame, own
 
 
 def _in_order(gain: Value, entry: Labels) -> bool:
