@@ -82,12 +82,13 @@ def _sees_translations(family: Family, term: Term, movers: Movers) -> bool:
     of its own family do not is known.)"""
     name = term.target.parameter
     operands, output = term.equation.split("->")
-    if not set(operands.split(",")[0]) <= set(output):
+    if family.group.dim > 1 and not set(operands.split(",")[0]) <= set(output):
         return False
     for other in movers[name]:
         if other is not family and any(port.parameter == name for port in other.ports):
             return False
-        if any(t is not term and _overlap(t.target, term.target) for t in other.terms):
+        rivals = [t for t in other.terms if other is not family or t is not term]
+        if any(_overlap(t.target, term.target) for t in rivals):
             return False
     return True
 
