@@ -234,7 +234,10 @@ def _moment(
     translation: Tensor | None = None
     for term in family.terms:
         share = term.adjoint(term.target.read(covector), params)
-        share = share.expand((*group.shape[: share.ndim - 1], group.n))
+        shape = group.translation_shape
+        share = (
+            share.reshape(shape) if term.view else share.expand(*shape[: share.ndim - 1], group.n)
+        )
         if linear is not None:
             share = share.to(linear.device)
         translation = share if translation is None else translation + share.to(translation.device)

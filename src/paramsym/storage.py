@@ -220,12 +220,13 @@ def _term_from_dict(data: Mapping[str, Any]) -> Term:
             Source(_slot_from_dict(s["slot"]), s["power"], s["offset"]) for s in data["sources"]
         ),
         coefficient=data["coefficient"],
+        view=tuple(data.get("view", ())),
     )
 
 
 def _slot_from_dict(data: Mapping[str, Any]) -> Slot:
     block = tuple((b[0], b[1]) if b else None for b in data["block"])
-    return Slot(data["parameter"], block)
+    return Slot(data["parameter"], block, tuple(data.get("view", ())))
 
 
 def _to_ranges(index: Tensor) -> list[list[int]]:

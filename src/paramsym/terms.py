@@ -3,6 +3,7 @@
 A term is plain data, one contraction; `action` gives it its meaning.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,27 +18,33 @@ from paramsym.sharded import here, is_sharded, joined, part_of, whole
 @final
 @dataclass(frozen=True)
 class Slot:
-    """A rectangular block of a parameter.
+    """A rectangular block of a parameter, or of the parameter in another shape.
 
     Attributes:
         parameter: Canonical name.
         block: For every axis `(start, stop)`, or `None` for the whole axis; `()` for the whole.
+        view: Shape in which the axes are counted, as the heads of a fused projection need; `()` for
+            the parameter's own.
     """
 
     parameter: str
     block: tuple[tuple[int, int] | None, ...] = ()
+    view: tuple[int, ...] = ()
 
     def read(self, params: Mapping[str, Tensor]) -> Tensor:
         tensor = whole(params[self.parameter])
+        tensor = tensor.reshape(self.view) if self.view else tensor
         return tensor[tuple(slice(*b) if b else slice(None) for b in self.block)]
 
     def add(self, tensor: Tensor, change: Tensor) -> Tensor:
         """`tensor` plus `change` in the block; a new tensor."""
         padding: list[int] = []
-        for size, b in zip(tensor.shape, self._bounds(tensor.shape), strict=True):
+        shape = self.view or tensor.shape
+        for size, b in zip(shape, self._bounds(shape), strict=True):
             padding = [b[0], size - b[1], *padding]
         if any(padding):
             change = torch.nn.functional.pad(change, padding)
+        change = change.reshape(tensor.shape)
         if is_sharded(tensor):
             return joined(tensor.to_local() + part_of(change, tensor), tensor)
         return tensor + change
@@ -46,8 +53,15 @@ class Slot:
         """Shape of the block in a parameter of this shape.
 
         Raises:
-            ValueError: If the block is not inside.
+            ValueError: If the block is not inside, or the view has another number of entries.
         """
+        if self.view:
+            if math.prod(self.view) != math.prod(shape):
+                raise ValueError(
+                    f"the view {self.view} of {self.parameter!r} must have as many entries as its "
+                    f"shape; got shape {tuple(shape)}."
+                )
+            shape = self.view
         bounds = self._bounds(shape) if len(self.block) in (0, len(shape)) else []
         inside = all(0 <= a <= b <= size for (a, b), size in zip(bounds, shape, strict=False))
         if len(bounds) != len(shape) or not inside:
@@ -94,12 +108,14 @@ class Term:
             `"i->oi"` adds the translation to every row.
         sources: Parameters that the contraction reads, at the moment the term runs.
         coefficient: A number.
+        view: Shape in which the equation sees the translation; `()` for the group's own.
     """
 
     target: Slot
     equation: str
     sources: tuple[Source, ...] = ()
     coefficient: float = 1.0
+    view: tuple[int, ...] = ()
 
     @cached_property
     def _letters(self) -> tuple[list[str], str]:
@@ -121,7 +137,15 @@ class Term:
                 f"{where} must name the translation and {len(self.sources)} sources; "
                 f"got {len(inputs)} operands."
             )
-        operands = [translation, *(s.slot.within(shapes[s.slot.parameter]) for s in self.sources)]
+        if self.view and math.prod(self.view) != math.prod(translation):
+            raise ValueError(
+                f"{where} must view the translation, of shape {translation}, in a shape with as "
+                f"many entries; got {self.view}."
+            )
+        operands = [
+            self.view or translation,
+            *(s.slot.within(shapes[s.slot.parameter]) for s in self.sources),
+        ]
         target = self.target.within(shapes[self.target.parameter])
         sizes: dict[str, int] = {}
         for letters, shape in zip([*inputs, output], [*operands, target], strict=True):
@@ -139,7 +163,9 @@ class Term:
         target = params[self.target.parameter]
         like = here(target)
         sources = [source.read(params).to(like) for source in self.sources]
-        value = torch.einsum(f"{','.join(inputs)}->{kept}", translation.to(like), *sources)
+        translation = translation.to(like)
+        translation = translation.reshape(self.view) if self.view else translation
+        value = torch.einsum(f"{','.join(inputs)}->{kept}", translation, *sources)
         spread = value[tuple(slice(None) if x in given else None for x in output)]
         return (self.coefficient * spread).expand(self.target.within(target.shape))
 
@@ -154,4 +180,5 @@ class Term:
         equation = f"{','.join([output, *inputs[1:]])}->{kept}"
         value = self.coefficient * torch.einsum(equation, covector, *sources)
         # A letter of the translation that the term sums over: every entry has the same share.
-        return value[tuple(slice(None) if x in given else None for x in inputs[0])]
+        value = value[tuple(slice(None) if x in given else None for x in inputs[0])]
+        return value.expand(self.view).flatten() if self.view else value

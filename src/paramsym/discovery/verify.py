@@ -4,6 +4,7 @@ Everything runs in float64 at generic parameters and inputs (`points`).
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -74,7 +75,7 @@ def _measure(
     return Verification(
         _defect(families, word, point, seed),
         _derivative(families, point, generator, seed),
-        _tolerance(point.recording, word),
+        _tolerance(families, word, point),
     )
 
 
@@ -155,12 +156,29 @@ def _relative(change: Tensor, reference: Tensor) -> float:
     return float(change.abs().max() / size) if size > 0 else float(change.abs().max())
 
 
-def _tolerance(recording: Recording, word: list[Tensor]) -> float:
+def _tolerance(families: list[Family], word: list[Tensor], point: Point) -> float:
     """A rounding bound: every op may lose a few units in the last place, and every element passes
     its condition number on, once where it is written and once where it is read."""
-    worst = max((_condition(g) for g in word), default=1.0)
-    depth = max(1, len(recording.records))
-    return 64 * torch.finfo(torch.float64).eps * depth * worst**2
+    amplified = (
+        _amplification(family, g, point.params)
+        if family.group.linear(g) is None
+        else _condition(g) ** 2
+        for family, g in zip(families, word, strict=True)
+    )
+    depth = max(1, len(point.recording.records))
+    return 64 * torch.finfo(torch.float64).eps * depth * max(amplified, default=1.0)
+
+
+def _amplification(family: Family, shift: Tensor, params: Mapping[str, Tensor]) -> float:
+    """How much larger than its size a translation makes parameters: what it divides by may be
+    small."""
+    divided = [
+        float(source.read(params).abs().max())
+        for term in family.terms
+        for source in term.sources
+        if source.power == -1
+    ]
+    return 1.0 + float(shift.abs().max()) * max(divided, default=1.0)
 
 
 def _condition(g: Tensor) -> float:

@@ -1,0 +1,107 @@
+"""Sums and concatenations."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from paramsym.discovery.labels import Labels
+from paramsym.discovery.shifting.layout import NONE
+from paramsym.discovery.shifting.registry import Call, Key, Op, Refused, op
+from paramsym.discovery.shifting.steps import Expand
+from paramsym.discovery.shifting.supporting import plus
+from paramsym.discovery.shifting.tolerance import Tolerance
+from paramsym.discovery.shifting.values import Piece, Support
+
+
+@op("add", "sub", "rsub", "__radd__")
+class Sum(Op):
+    """A change of a summand is one of the sum."""
+
+    def tolerances(self, call: Call, outputs: list[Tolerance]) -> Mapping[Key, Tolerance]:
+        return {
+            key: unbroadcast(outputs[0], value.shape, call.shape) for key, value in call.values()
+        }
+
+    def push(self, call: Call, key: Key, piece: Piece) -> Mapping[int, Piece]:
+        value = call.value(key)
+        labels = broadcast(piece.labels, value.shape, call.shape)
+        return {0: piece.at(labels).times(_sign(call, key))}
+
+    def supports(self, call: Call) -> Mapping[int, tuple[Support, ...]]:
+        """A bias adds to the constant of a fact."""
+        given = list(call.values())
+        if len(given) != 2 or call.get("alpha", 1) != 1 or "sub" in call.record.op:
+            return {}
+        found = []
+        for (_, value), (_, other) in (given, given[::-1]):
+            lead, short = len(call.shape) - len(value.shape), len(call.shape) - len(other.shape)
+            for s in value.supports:
+                made = plus(s, other, s.axis + lead - short)
+                found += [] if made is None else [replace(made, axis=s.axis + lead)]
+        return {0: tuple(found)}
+
+
+def _sign(call: Call, key: Key) -> float:
+    name, alpha = call.record.op.removesuffix("_"), call.get("alpha", 1)
+    scaled = key[0] == ("self" if name == "rsub" else "other")
+    sign = 1.0
+    if scaled:
+        if not isinstance(alpha, int | float):
+            raise Refused
+        sign = float(alpha) * (1.0 if name in ("add", "__radd__") else -1.0)
+    return sign
+
+
+@op("cat", "stack")
+class Joined(Op):
+    """A change of a part is one of the whole, there."""
+
+    def tolerances(self, call: Call, outputs: list[Tolerance]) -> Mapping[Key, Tolerance]:
+        if call.record.op == "stack":
+            return {}
+        found, start = {}, 0
+        axis = _axis(call)
+        for key, value in call.values():
+            if len(value.shape) != len(call.shape):  # the empty tensor that cat lets pass
+                return {}
+            tolerance = outputs[0]
+            labels = tolerance.labels
+            if labels.shape[axis] > 1:
+                labels = labels.take(np.arange(start, start + value.shape[axis]), axis=axis)
+            found[key] = Tolerance(labels, tolerance.free, tolerance.cause)
+            start += value.shape[axis]
+        return found
+
+    def push(self, call: Call, key: Key, piece: Piece) -> Mapping[int, Piece]:
+        if call.record.op == "stack":
+            raise Refused
+        axis, start, size = _axis(call), 0, 0
+        for other, value in call.values():
+            if other == key:
+                size = value.shape[axis]
+                break
+            start += value.shape[axis]
+        full = list(piece.labels.shape)
+        full[axis] = size
+        target = list(full)
+        target[axis] = call.shape[axis]
+        labels = np.full(target, NONE, dtype=np.int64)
+        place = [slice(None)] * len(full)
+        place[axis] = slice(start, start + size)
+        labels[tuple(place)] = np.broadcast_to(piece.labels, full)
+        return {0: piece.at(labels)}
+
+
+def _axis(call: Call) -> int:
+    return call.get("dim", 0) % len(call.shape)
+
+
+def broadcast(labels: Labels, shape: tuple[int, ...], new: tuple[int, ...]) -> Labels:
+    """Labels of a value, for its broadcast to another shape."""
+    return labels.reshape((1,) * (len(new) - labels.ndim) + labels.shape)
+
+
+def unbroadcast(tolerance: Tolerance, shape: tuple[int, ...], new: tuple[int, ...]) -> Tolerance:
+    """Tolerance of a value, for that of its broadcast to another shape."""
+    return Expand(new).tolerance(tolerance, shape)

@@ -1,0 +1,103 @@
+"""Means, sums and pooling: averages pass what is constant on what they average."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from paramsym.discovery.shifting.registry import Call, Key, Op, Refused, op
+from paramsym.discovery.shifting.tolerance import Tolerance, joined_along
+from paramsym.discovery.shifting.values import Piece, Support
+
+
+@op("mean", "sum")
+class Total(Op):
+    """Along some axes."""
+
+    def tolerances(self, call: Call, outputs: list[Tolerance]) -> Mapping[Key, Tolerance]:
+        value, dims = call["self"], _dims(call)
+        output = outputs[0]
+        kept = [a for a in range(len(value.shape)) if a not in dims]
+        keep = bool(call.get("keepdim", False))
+        place = {a: a if keep else i for i, a in enumerate(kept)}
+        shape = [1 if a in dims else output.labels.shape[place[a]] for a in range(len(value.shape))]
+        free = {a for a in kept if place[a] in output.free} | set(dims)
+        labels = output.labels.reshape(shape)
+        return {("self", 0): Tolerance(labels, frozenset(free), output.cause)}
+
+    def push(self, call: Call, key: Key, piece: Piece) -> Mapping[int, Piece]:
+        value, dims = call["self"], _dims(call)
+        if any(piece.labels.shape[a] > 1 for a in dims):
+            raise Refused
+        number = _count(call, value.shape, dims)
+        labels = piece.labels
+        if not call.get("keepdim", False):
+            labels = labels.reshape([n for a, n in enumerate(labels.shape) if a not in dims])
+        return {0: piece.at(labels).times(number)}
+
+    def supports(self, call: Call) -> Mapping[int, tuple[Support, ...]]:
+        value, dims = call["self"], _dims(call)
+        if call.record.op != "mean":
+            return {}
+        keep = bool(call.get("keepdim", False))
+        return {
+            0: tuple(
+                s if keep else replace(s, axis=s.axis - sum(d < s.axis for d in dims))
+                for s in value.supports
+                if s.axis not in dims
+            )
+        }
+
+
+def _dims(call: Call) -> list[int]:
+    ndim, dims = len(call["self"].shape), call.get("dim")
+    dims = list(range(ndim)) if dims is None or dims == [] else dims
+    return sorted({d % ndim for d in np.atleast_1d(dims).tolist()}) if ndim else []
+
+
+def _count(call: Call, shape: tuple[int, ...], dims: list[int]) -> float:
+    if call.record.op == "mean":
+        return 1.0
+    return float(np.prod([shape[a] for a in dims]))
+
+
+_POOLS = {
+    f"{kind}{k}d": k
+    for k in (1, 2, 3)
+    for kind in ("max_pool", "avg_pool", "adaptive_avg_pool", "adaptive_max_pool",
+                 "_adaptive_avg_pool", "upsample_nearest")
+}  # fmt: skip
+_POOLS |= {f"max_pool{k}d_with_indices": k for k in (2, 3)}
+_POOLS |= {"upsample_bilinear2d": 2, "upsample_bicubic2d": 2, "upsample_linear1d": 1,
+           "_upsample_bilinear2d_aa": 2, "_upsample_bicubic2d_aa": 2}  # fmt: skip
+
+
+@op(*_POOLS)
+class Pool(Op):
+    """Windows along the last axes: what is the same at all positions passes."""
+
+    def tolerances(self, call: Call, outputs: list[Tolerance]) -> Mapping[Key, Tolerance]:
+        key, value = next(call.values())
+        if not _even(call) or any(not t.is_unread for t in outputs[1:]):
+            return {}
+        ndim = len(value.shape)
+        places = range(ndim - _POOLS[call.record.op], ndim)
+        output = joined_along(outputs[0], places)
+        return {key: Tolerance(output.labels, outputs[0].free - set(places), output.cause)}
+
+    def push(self, call: Call, key: Key, piece: Piece) -> Mapping[int, Piece]:
+        ndim = piece.labels.ndim
+        places = range(ndim - _POOLS[call.record.op], ndim)
+        if not _even(call) or any(piece.labels.shape[a] > 1 for a in places):
+            raise Refused
+        return {0: piece}
+
+
+def _even(call: Call) -> bool:
+    """Whether the same at all positions gives the same at all positions: no zeros are averaged."""
+    if not call.record.op.startswith("avg"):
+        return True
+    padded = bool(np.any(np.atleast_1d(call.get("padding", 0))))
+    return call.get("divisor_override") is None and not (
+        padded and call.get("count_include_pad", True)
+    )

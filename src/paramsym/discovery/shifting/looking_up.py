@@ -1,0 +1,81 @@
+"""Rows of a table, chosen by data."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from paramsym.discovery.shifting.registry import Call, Key, Op, Refused, op
+from paramsym.discovery.shifting.tolerance import Tolerance, joined_along
+from paramsym.discovery.shifting.values import Piece, Support, Value
+
+
+@op("embedding", "index_select", "index")
+class LookUp(Op):
+    """What all rows have in common passes. Positions count as data, known or not: which rows a run
+    reads says nothing of the model."""
+
+    def tolerances(self, call: Call, outputs: list[Tolerance]) -> Mapping[Key, Tolerance]:
+        key, value = next(call.values())
+        found = _places(call)
+        if found is None:
+            return {}
+        axes, chosen = found
+        output = outputs[0]
+        spread = range(axes[0], axes[0] + chosen)
+        back = joined_along(output, spread)
+        rows = all(output.frees(a) for a in spread)
+        ndim = len(value.shape)
+        kept = [a for a in range(len(call.shape)) if a not in spread]
+        labels = back.labels.reshape([back.labels.shape[a] for a in kept])
+        place = [a for a in range(ndim) if a not in axes]
+        shape = [1] * ndim
+        free: set[int] = set(axes) if rows else set()
+        for a, b, size in zip(place, kept, labels.shape, strict=True):
+            shape[a] = size
+            if b in output.free:
+                free.add(a)
+        return {key: Tolerance(labels.reshape(shape), frozenset(free), output.cause)}
+
+    def push(self, call: Call, key: Key, piece: Piece) -> Mapping[int, Piece]:
+        found = _places(call)
+        if found is None or key != next(call.values())[0]:
+            raise Refused
+        axes, chosen = found
+        if any(piece.labels.shape[a] > 1 for a in axes):
+            raise Refused
+        kept = [n for a, n in enumerate(piece.labels.shape) if a not in axes]
+        shape = [*kept[: axes[0]], *[1] * chosen, *kept[axes[0] :]]
+        return {0: piece.at(piece.labels.reshape(shape))}
+
+    def supports(self, call: Call) -> Mapping[int, tuple[Support, ...]]:
+        _, value = next(call.values())
+        found = _places(call)
+        if found is None:
+            return {}
+        axes, chosen = found
+        return {
+            0: tuple(
+                replace(s, axis=s.axis if s.axis < axes[0] else s.axis - len(axes) + chosen)
+                for s in value.supports
+                if s.axis not in axes
+            )
+        }
+
+
+def _places(call: Call) -> tuple[list[int], int] | None:
+    """Axes of the table that are looked up, next to one another, and how many axes stand there in
+    the result."""
+    name = call.record.op
+    if name == "embedding":
+        return [0], len(call["indices"].shape)
+    if name == "index_select":
+        return [call["dim"] % len(call["self"].shape)], 1
+    table, indices = call["self"], call["indices"]
+    axes = [a for a, x in enumerate(indices) if x is not None]
+    given = [indices[a] for a in axes]
+    consecutive = axes == list(range(axes[0], axes[0] + len(axes))) if axes else False
+    if not consecutive or not all(isinstance(x, Value) and not x.moves for x in given):
+        return None
+    chosen = len(call.shape) - len(table.shape) + len(axes)
+    if chosen != max(len(x.shape) for x in given):  # a mask takes several axes at once
+        return None
+    return axes, chosen

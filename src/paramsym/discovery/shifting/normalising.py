@@ -1,0 +1,213 @@
+"""Normalisations and softmax: they remove what is constant along what they normalise."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from paramsym.discovery.shifting.adding import broadcast, unbroadcast
+from paramsym.discovery.shifting.registry import Call, Key, Op, Refused, op
+from paramsym.discovery.shifting.supporting import plus, times
+from paramsym.discovery.shifting.tolerance import (
+    Tolerance,
+    constant_along,
+    joined_along,
+    pinned,
+    unread,
+)
+from paramsym.discovery.shifting.values import Piece, Support, Value
+
+
+@op("layer_norm", "native_layer_norm")
+class LayerNorm(Op):
+    """Removes what is constant along the last axes; 1/γ is orthogonal to what comes out, up to the
+    bias."""
+
+    def tolerances(self, call: Call, outputs: list[Tolerance]) -> Mapping[Key, Tolerance]:
+        value = call["input"]
+        ndim, normalized = len(value.shape), len(call["normalized_shape"])
+        if any(not t.is_unread for t in outputs[1:]):  # its mean is read too
+            return {}
+        axes = range(ndim - normalized, ndim)
+        found = {("input", 0): constant_along(ndim, axes, "layer norm")}
+        if isinstance(call["bias"], Value):
+            found["bias", 0] = unbroadcast(outputs[0], call["bias"].shape, value.shape)
+        return found
+
+    def push(self, call: Call, key: Key, piece: Piece) -> Mapping[int, Piece]:
+        if key[0] != "bias":
+            raise Refused
+        return {0: piece.at(broadcast(piece.labels, call["bias"].shape, call.shape))}
+
+    def supports(self, call: Call) -> Mapping[int, tuple[Support, ...]]:
+        if len(call["normalized_shape"]) != 1:
+            return {}
+        axis = len(call.shape) - 1
+        known = Support(axis)
+        for name, change in (("weight", times), ("bias", plus)):
+            given = call[name]
+            known = known if given is None else change(known, given, 0)
+            if known is None:
+                return {}
+        return {0: (known,)}
+
+
+@final
+@dataclass(frozen=True)
+class Centering(Op):
+    """A value minus its own mean along some axes, which a LayerNorm in single calls begins with.
+
+    What the mean passes on is part of it.
+    """
+
+    axes: tuple[int, ...]
+
+    def tolerances(self, call: Call, outputs: list[Tolerance]) -> Mapping[Key, Tolerance]:
+        ndim = len(call["self"].shape)
+        return {
+            ("self", 0): constant_along(ndim, self.axes, "layer norm"),
+            ("other", 0): unread(ndim),
+        }
+
+    def supports(self, call: Call) -> Mapping[int, tuple[Support, ...]]:
+        return {0: (Support(self.axes[0]),) if len(self.axes) == 1 else ()}
+
+
+def centering(call: Call, made_by: Call | None) -> Centering | None:
+    """Whether a difference subtracts the mean of what it is taken from."""
+    if call.record.op.removesuffix("_") != "sub" or made_by is None or call.get("alpha", 1) != 1:
+        return None
+    value = call["self"]
+    is_mean = made_by.record.op == "mean" and made_by.get("keepdim", False)
+    if not isinstance(value, Value) or not is_mean or made_by["self"].number != value.number:
+        return None
+    ndim, dims = len(value.shape), made_by.get("dim")
+    dims = range(ndim) if dims is None or dims == [] else np.atleast_1d(dims).tolist()
+    return Centering(tuple(d % ndim for d in dims))
+
+
+@op("group_norm", "native_group_norm")
+class GroupNorm(Op):
+    """Removes what is constant on the channels of a group and on all positions."""
+
+    def tolerances(self, call: Call, outputs: list[Tolerance]) -> Mapping[Key, Tolerance]:
+        value = call["input"]
+        ndim, channels = len(value.shape), value.shape[1]
+        groups = call["num_groups"] if "num_groups" in call.arguments else call["group"]
+        labels = np.arange(channels) // (channels // groups)
+        labels = labels.reshape(1, channels, *[1] * (ndim - 2))
+        found = {("input", 0): Tolerance(labels, frozenset({0}), frozenset({"group norm"}))}
+        return {**found, **_bias(call, outputs[0], ndim)}
+
+    def push(self, call: Call, key: Key, piece: Piece) -> Mapping[int, Piece]:
+        return _push_bias(call, key, piece, len(call["input"].shape))
+
+
+@op("_native_batch_norm_legit_functional", "_native_batch_norm_legit", "native_batch_norm",
+    "batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm")  # fmt: skip
+class BatchNorm(Op):
+    """In training removes what is constant within a channel; in evaluation it scales channels."""
+
+    def tolerances(self, call: Call, outputs: list[Tolerance]) -> Mapping[Key, Tolerance]:
+        value = call["input"]
+        ndim = len(value.shape)
+        others = [a for a in range(ndim) if a != 1]
+        found: dict[Key, Tolerance] = {}
+        if call.get("training", "no_training" not in call.record.op):
+            found["input", 0] = constant_along(ndim, others, "batch norm")
+        elif outputs[0].frees(1):
+            found["input", 0] = outputs[0]
+        return {**found, **_bias(call, outputs[0], ndim)}
+
+    def push(self, call: Call, key: Key, piece: Piece) -> Mapping[int, Piece]:
+        return _push_bias(call, key, piece, len(call["input"].shape))
+
+
+@op("instance_norm")
+class InstanceNorm(Op):
+    """Removes what is constant within a channel of a sample, by the sample's own statistics."""
+
+    def tolerances(self, call: Call, outputs: list[Tolerance]) -> Mapping[Key, Tolerance]:
+        ndim = len(call["input"].shape)
+        found: dict[Key, Tolerance] = {}
+        if call["use_input_stats"]:
+            found["input", 0] = constant_along(ndim, range(2, ndim), "instance norm")
+        return {**found, **_bias(call, outputs[0], ndim)}
+
+    def push(self, call: Call, key: Key, piece: Piece) -> Mapping[int, Piece]:
+        return _push_bias(call, key, piece, len(call["input"].shape))
+
+
+def _bias(call: Call, output: Tolerance, ndim: int) -> dict[Key, Tolerance]:
+    """What the bias of the channels may do."""
+    if not isinstance(call["bias"], Value):
+        return {}
+    back = joined_along(output, [a for a in range(ndim) if a != 1])
+    free = frozenset({0} if 1 in back.free else ())
+    return {("bias", 0): Tolerance(back.labels.reshape(-1), free, back.cause)}
+
+
+def _push_bias(call: Call, key: Key, piece: Piece, ndim: int) -> Mapping[int, Piece]:
+    if key[0] != "bias":
+        raise Refused
+    return {0: piece.at(piece.labels.reshape(1, -1, *[1] * (ndim - 2)))}
+
+
+@op("softmax", "_softmax", "log_softmax", "_log_softmax", "_safe_softmax")
+class Softmax(Op):
+    """Removes what is constant along its axis; its rows add up to one."""
+
+    def tolerances(self, call: Call, outputs: list[Tolerance]) -> Mapping[Key, Tolerance]:
+        value = call["self"]
+        if not value.shape:
+            return {}
+        return {("self", 0): constant_along(len(value.shape), [call["dim"]], "softmax")}
+
+    def supports(self, call: Call) -> Mapping[int, tuple[Support, ...]]:
+        # The safe one gives zeros where a row is masked as a whole.
+        if call.record.op not in ("softmax", "_softmax") or not call.shape:
+            return {}
+        return {0: (Support(call["dim"] % len(call.shape), constant=1.0),)}
+
+
+@op("var", "std")
+class Spread(Op):
+    """A variance does not see the mean."""
+
+    def tolerances(self, call: Call, outputs: list[Tolerance]) -> Mapping[Key, Tolerance]:
+        ndim, dims = len(call["self"].shape), call.get("dim")
+        if not ndim:
+            return {}
+        dims = list(range(ndim)) if dims is None or dims == [] else dims
+        dims = [dims] if isinstance(dims, int) else dims
+        return {("self", 0): constant_along(ndim, dims, "variance")}
+
+
+@op("masked_fill")
+class MaskedFill(Op):
+    """A mask that a softmax is to leave out, by a number beside which all scores are nothing."""
+
+    def tolerances(self, call: Call, outputs: list[Tolerance]) -> Mapping[Key, Tolerance]:
+        fill, value = call["value"], call["self"]
+        out = outputs[0]
+        masks = isinstance(fill, int | float) and fill <= LEAST
+        if not masks or out.cause != frozenset({"softmax"}) or value.shape != call.shape:
+            return {("self", 0): pinned(len(value.shape))}
+        return {("self", 0): out}
+
+
+@op("where")
+class Where(Op):
+    """A mask, as `masked_fill`."""
+
+    def tolerances(self, call: Call, outputs: list[Tolerance]) -> Mapping[Key, Tolerance]:
+        fill, value, out = call["other"], call["self"], outputs[0]
+        masks = isinstance(fill, int | float) and fill <= LEAST
+        if not masks or not isinstance(value, Value) or out.cause != frozenset({"softmax"}):
+            return {}
+        return {("self", 0): unbroadcast(out, value.shape, call.shape)}
+
+
+LEAST = -1e4
+"""From here on a softmax gives exactly zero."""

@@ -1,0 +1,103 @@
+"""What is said of an op, in four answers that all refuse by default."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+from paramsym.discovery.recording import Record
+from paramsym.discovery.shifting.tolerance import Tolerance
+from paramsym.discovery.shifting.values import Piece, Pivot, Support, Value, View
+
+Key = tuple[str, int]
+"""An argument by its name in the schema, and the position in it if it is a list (otherwise 0)."""
+
+
+class Refused(Exception):
+    """The op does not pass a shift on in a way that is followed."""
+
+
+@final
+@dataclass(frozen=True)
+class Call:
+    """One call of an op.
+
+    Attributes:
+        record: What was called.
+        arguments: By the names of the schema, `Value` in place of tensors.
+        shapes: Shapes of the outputs; `None` where an output is no tensor.
+    """
+
+    record: Record
+    arguments: Mapping[str, Any]
+    shapes: tuple[tuple[int, ...] | None, ...]
+
+    def __getitem__(self, name: str) -> Any:
+        return self.arguments[name]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self.arguments.get(name, default)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the first output."""
+        shape = self.shapes[0]
+        assert shape is not None
+        return shape
+
+    def values(self) -> Iterator[tuple[Key, Value]]:
+        """All tensors among the arguments."""
+        for name, argument in self.arguments.items():
+            items = argument if isinstance(argument, list | tuple) else [argument]
+            for i, item in enumerate(items):
+                if isinstance(item, Value):
+                    yield (name, i), item
+
+    def value(self, key: Key) -> Value:
+        argument = self.arguments[key[0]]
+        return argument[key[1]] if isinstance(argument, list | tuple) else argument
+
+
+class Op:
+    """What an op does to shifts. The answers of this class refuse: an op that says nothing notices
+    every change, and passes nothing on."""
+
+    def tolerances(self, call: Call, outputs: list[Tolerance]) -> Mapping[Key, Tolerance]:
+        """Changes of the arguments that go unnoticed, where those of the outputs do. Arguments that
+        are not named must not change."""
+        return {}
+
+    def push(self, call: Call, key: Key, piece: Piece) -> Mapping[int, Piece]:
+        """What a shift of one argument does to the outputs, by their positions.
+
+        Raises:
+            Refused: If that depends on data, or is not followed.
+        """
+        raise Refused
+
+    def supports(self, call: Call) -> Mapping[int, tuple[Support, ...]]:
+        """Facts that hold for the outputs."""
+        return {}
+
+    def view(self, call: Call) -> Mapping[int, View]:
+        """Outputs that are parameters seen in another way."""
+        return {}
+
+    def pivots(self, call: Call) -> Mapping[int, Pivot]:
+        """Parameters that can take up shifts of outputs."""
+        return {}
+
+
+OPS: dict[str, Op] = {}
+"""What is known, by the name of the op."""
+
+
+def op(*names: str) -> Callable[[type[Op]], type[Op]]:
+    """Register an `Op` for ops, by their names."""
+
+    def register(cls: type[Op]) -> type[Op]:
+        for name in names:
+            assert name not in OPS, name
+            OPS[name] = cls()
+        return cls
+
+    return register

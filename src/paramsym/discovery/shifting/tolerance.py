@@ -1,0 +1,230 @@
+"""Which changes of a value nothing behind it notices.
+
+A normalisation removes what is constant along what it normalises, a softmax what is constant along
+its axis. So the changes that go unnoticed are those that are constant on the classes of some
+partition of the entries, and zero on some entries. Here a class is a label, together with the
+position along the axes that are *free*: LayerNorm leaves one label, and all axes free but the last.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from paramsym.discovery.labels import Labels, compress
+from paramsym.discovery.shifting.layout import NONE
+
+PINNED = NONE
+"""The label of entries that must not change."""
+
+UNREAD = -2
+"""The label of entries that nothing reads."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Tolerance:
+    """Changes that go unnoticed: constant on every class, zero on pinned entries.
+
+    Attributes:
+        labels: For every entry its label, `PINNED`, or `UNREAD`; with size 1 along axes where it is
+            the same.
+        free: Axes along which entries with one label may change independently.
+        cause: Ops that remove such changes.
+    """
+
+    labels: Labels
+    free: frozenset[int]
+    cause: frozenset[str] = frozenset()
+
+    @property
+    def is_pinned(self) -> bool:
+        return bool((self.labels == PINNED).all())
+
+    @property
+    def is_unread(self) -> bool:
+        return bool((self.labels == UNREAD).all())
+
+    def frees(self, axis: int) -> bool:
+        """Whether a change that varies along an axis in any way goes unnoticed."""
+        return axis in self.free or self.is_unread
+
+    def allows(self, labels: Labels) -> Labels | None:
+        """Labels of a change (entries with the same label change alike) that would be noticed, for
+        this tolerance: those with an entry that is pinned, or in one class with other labels."""
+        ndim = labels.ndim
+        axes = [a for a in range(ndim) if a in self.free and labels.shape[a] > 1]
+        own = self.labels
+        for axis in axes:
+            own = _with_position(own, axis, labels.shape[axis])
+        change, own = (x.ravel() for x in np.broadcast_arrays(labels, own))
+        read = own != UNREAD
+        change, own = change[read], own[read]
+        bad = change[(own == PINNED) & (change != NONE)]
+        order = np.lexsort((change, own))
+        change, own = change[order], own[order]
+        apart = (own[1:] == own[:-1]) & (change[1:] != change[:-1]) & (own[1:] != PINNED)
+        noticed = np.unique(np.concatenate([bad, change[1:][apart], change[:-1][apart]]))
+        noticed = noticed[noticed != NONE]
+        return noticed if len(noticed) else None
+
+
+def pinned(ndim: int) -> Tolerance:
+    """Nothing may change."""
+    return Tolerance(np.full((1,) * ndim, PINNED, dtype=np.int64), frozenset(range(ndim)))
+
+
+def unread(ndim: int) -> Tolerance:
+    """Nothing reads the value."""
+    return Tolerance(np.full((1,) * ndim, UNREAD, dtype=np.int64), frozenset(range(ndim)))
+
+
+def constant_along(ndim: int, axes: Sequence[int], cause: str) -> Tolerance:
+    """What is constant along some axes goes unnoticed."""
+    free = frozenset(range(ndim)) - {a % ndim for a in axes}
+    return Tolerance(np.zeros((1,) * ndim, dtype=np.int64), free, frozenset({cause}))
+
+
+def meet(a: Tolerance, b: Tolerance) -> Tolerance:
+    """Changes that go unnoticed by both."""
+    if a.is_unread or b.is_pinned:
+        return b
+    if b.is_unread or a.is_pinned:
+        return a
+    free = a.free & b.free
+    left, right = a.labels, b.labels
+    for axis in free:  # there the classes are apart position by position
+        size = max(left.shape[axis], right.shape[axis])
+        if size > 1:
+            left, right = (_with_position(x, axis, size) for x in (left, right))
+    labels = compress(_joined(left, right))
+    return Tolerance(labels, free, a.cause | b.cause)
+
+
+def _joined(left: Labels, right: Labels) -> Labels:
+    """The finest labels that are constant where either is; pinned where either is pinned."""
+    left, right = np.broadcast_arrays(left, right)
+    if left.size == 0:
+        return left
+    both = (left != UNREAD) & (right != UNREAD)
+    names, of = np.unique(np.stack([left, right]), return_inverse=True)
+    # Labels of the two are apart, even where they are the same number.
+    on_left, on_right = of.reshape(2, *left.shape)
+    on_right = on_right + len(names)
+    edges = np.stack([on_left[both], on_right[both]])
+    count = 2 * len(names)
+    graph = coo_array((np.ones(edges.shape[1]), tuple(edges)), (count, count))
+    _, part = connected_components(graph, directed=False)
+    names = np.concatenate([names, names])
+    stuck = np.unique(part[names == PINNED])
+    chosen = np.where(left != UNREAD, part[on_left], part[on_right])
+    chosen = np.where(np.isin(chosen, stuck), PINNED, chosen)
+    return np.where((left == UNREAD) & (right == UNREAD), UNREAD, chosen)
+
+
+def _with_position(labels: Labels, axis: int, size: int) -> Labels:
+    """Labels that differ also by the position along an axis."""
+    shape = [1] * labels.ndim
+    shape[axis] = size
+    top = max(int(labels.max(initial=0)) + 1, 1)
+    position = np.arange(size).reshape(shape)
+    return np.where(labels < 0, labels, labels + top * position)
+
+
+def joined_along(tolerance: Tolerance, axes: Sequence[int]) -> Tolerance:
+    """For a change that is repeated along some axes: they get size 1 (and are free, as such)."""
+    labels = tolerance.labels
+    for axis in axes:
+        if labels.shape[axis] > 1:
+            if axis in tolerance.free:
+                labels = _with_position(labels, axis, labels.shape[axis])
+            labels = _merged_along(labels, axis)
+    return Tolerance(labels, tolerance.free | set(axes), tolerance.cause)
+
+
+def _merged_along(labels: Labels, axis: int) -> Labels:
+    """Labels of entries that all stand for a line along an axis: lines are in one class if they
+    meet one label, pinned if they meet a pinned entry."""
+    lines = np.moveaxis(labels, axis, 0).reshape(labels.shape[axis], -1)
+    names, of = np.unique(lines, return_inverse=True)
+    of = of.reshape(lines.shape)
+    place = np.broadcast_to(len(names) + np.arange(lines.shape[1]), lines.shape)
+    read = lines != UNREAD
+    count = len(names) + lines.shape[1]
+    edges = (of[read], place[read])
+    graph = coo_array((np.ones(len(edges[0])), edges), (count, count))
+    _, part = connected_components(graph, directed=False)
+    stuck = part[: len(names)][names == PINNED]
+    chosen = part[len(names) :]
+    chosen = np.where(np.isin(chosen, stuck), PINNED, chosen)
+    chosen = np.where(read.any(0), chosen, UNREAD)
+    shape = list(labels.shape)
+    shape[axis] = 1
+    return np.expand_dims(chosen.reshape([n for a, n in enumerate(shape) if a != axis]), axis)
+
+
+def explicit(tolerance: Tolerance, axes: Sequence[int], shape: Sequence[int]) -> Tolerance:
+    """The same with the positions along some free axes in the labels."""
+    labels = tolerance.labels
+    for axis in axes:
+        if axis in tolerance.free and shape[axis] > 1:
+            labels = _with_position(labels, axis, shape[axis])
+    return Tolerance(labels, tolerance.free - set(axes), tolerance.cause)
+
+
+# -- the same entries in another shape -------------------------------------------------------------
+
+
+def matching(a: Sequence[int], b: Sequence[int]) -> list[tuple[list[int], list[int]]]:
+    """Axes of two shapes of one size, in the smallest groups with equal products."""
+    groups: list[tuple[list[int], list[int]]] = []
+    i = j = 0
+    while i < len(a) or j < len(b):
+        left, right = [], []
+        x = y = 1
+        if i < len(a):
+            left, x, i = [i], a[i], i + 1
+        if j < len(b):
+            right, y, j = [j], b[j], j + 1
+        while x != y:
+            if x < y:
+                left, x, i = [*left, i], x * a[i], i + 1
+            else:
+                right, y, j = [*right, j], y * b[j], j + 1
+        groups.append((left, right))
+    return groups
+
+
+def reshaped_labels(labels: Labels, shape: Sequence[int], new: Sequence[int]) -> Labels:
+    """Labels of a value of one shape, for the same entries in another."""
+    if math.prod(shape) == 0:
+        return np.full((1,) * len(new), NONE, dtype=np.int64)
+    full, target = list(labels.shape), [1] * len(new)
+    for left, right in matching(shape, new):
+        if any(labels.shape[a] > 1 for a in left):
+            for a in left:
+                full[a] = shape[a]
+            for b in right:
+                target[b] = new[b]
+    return compress(np.broadcast_to(labels, full).reshape(target))
+
+
+def reshaped(tolerance: Tolerance, shape: Sequence[int], new: Sequence[int]) -> Tolerance:
+    """The tolerance of a value, for the same entries in another shape."""
+    if math.prod(shape) == 0:
+        return pinned(len(new))
+    free: set[int] = set()
+    for left, right in matching(shape, new):
+        long = [a for a in left if shape[a] > 1]
+        if all(a in tolerance.free for a in long):
+            free.update(right)
+        elif any(a in tolerance.free for a in long):
+            tolerance = explicit(tolerance, long, shape)
+    free |= {b for b, size in enumerate(new) if size == 1}
+    return Tolerance(
+        reshaped_labels(tolerance.labels, shape, new), frozenset(free), tolerance.cause
+    )
