@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 import paramsym as ps
 from paramsym import storage
+from paramsym.groups import MatrixGroup
 from paramsym.parameters import Parameter
 from paramsym.storage import from_dict, to_dict
-from tests.blocks.gpt2_families import gpt2_subject
 from tests.laws.networks import dense
 
 
@@ -93,8 +94,20 @@ def test_a_contradiction_is_refused() -> None:
 
 
 def test_a_group_from_outside_cannot_be_saved() -> None:
-    with pytest.raises(ValueError, match=r"own groups can be saved; got HyperplaneFixing.*select"):
-        to_dict(gpt2_subject(layers=1, tied=False).symmetry)
+    class Outsider(MatrixGroup):
+        """A group of somebody else's."""
+
+        dim = symmetric_dim = 1
+
+        def project(self, P: Tensor) -> Tensor:
+            return P
+
+        def symmetric(self, M: Tensor) -> Tensor:
+            return M
+
+    symmetry = ps.Symmetry.of([ps.Family("theirs", Outsider(1))], {"w": torch.zeros(1)})
+    with pytest.raises(ValueError, match=r"own groups can be saved; got Outsider.*select"):
+        to_dict(symmetry)
 
 
 def test_a_file_and_back(tmp_path: Path) -> None:

@@ -45,6 +45,8 @@ def angular_momentum(
     Returns:
         For each family a tensor of its group's shape, in the antisymmetric part of the algebra.
     """
-    turning = [f for f in families if f.ports and f.group.symmetric_dim < f.group.dim]
+    turning = [
+        f for f in families if f.ports and f.group.splits and f.group.symmetric_dim < f.group.dim
+    ]
     found = moments(turning, params, velocity)
     return {family.name: family.group.antisymmetric(found[family.name]) for family in turning}

@@ -5,45 +5,16 @@ Width d, heads H of size D, vocabulary v, positions p, inner width f, layers L.
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, final
 
 import torch
 from torch import Tensor
 from torch.func import functional_call
 
 import paramsym as ps
-from paramsym.groups import MatrixGroup
 from paramsym.parameters import parameters_of
 from tests.blocks.gpt2 import Gpt2
 from tests.blocks.randomize import randomized
 from tests.laws.subject import Params, Subject
-
-
-@final
-@dataclass(frozen=True)
-class HyperplaneFixing(MatrixGroup):
-    """Matrices I + w 1ᵀ, which fix every vector of mean zero: n dimensions, not commutative.
-
-    Seen through its gain, the output of a LayerNorm is such a vector plus the LayerNorm's bias, so
-    a reader without a bias of its own can only move together with that bias. The group is not one
-    of the package's own: it shows that the engine takes a group from outside.
-    """
-
-    symbol: ClassVar[str] = "Fix"
-
-    @property
-    def dim(self) -> int:
-        return self.n * self.copies
-
-    @property
-    def symmetric_dim(self) -> int:
-        return self.copies
-
-    def project(self, P: Tensor) -> Tensor:
-        return P.mean(-1, keepdim=True).expand_as(P)
-
-    def symmetric(self, M: Tensor) -> Tensor:
-        return M.mean((-2, -1), keepdim=True).expand_as(M)
 
 
 @dataclass(frozen=True)
@@ -202,7 +173,7 @@ class Gpt2Families:
         return [
             self.gain("ln_f", "lm_head.weight", 1),
             ps.Family("wte ↔ wpe", ps.Translation(d), terms=gauge),
-            ps.Family("ln_f null → lm_head", HyperplaneFixing(d), head),
+            ps.Family("ln_f null → lm_head", ps.HyperplaneFixing(d), head),
             ps.Family("rotation", ps.Orthogonal(d, fixes_mean=True), (*rotated, *head)),
         ]
 

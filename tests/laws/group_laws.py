@@ -109,7 +109,8 @@ def splitting(group: Group, rng: torch.Generator) -> float:
     else:
         adjoints = _near(A, torch.zeros_like(A), group)
     inside = all(group.contains_algebra(x) for x in (S, A, linear))
-    return largest(_near(S + A, linear, group), adjoints, _truth(inside))
+    whole = _near(S + A, linear, group) if group.splits else 0.0
+    return largest(whole, adjoints, _truth(inside))
 
 
 def symmetric_dimension(group: Group, rng: torch.Generator) -> float:

@@ -1,0 +1,34 @@
+"""All invertible matrices."""
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import torch
+from torch import Tensor
+
+from paramsym.groups.matrix_group import MatrixGroup
+
+
+@final
+@dataclass(frozen=True)
+class GeneralLinear(MatrixGroup):
+    """GL(n), the symmetry of a hidden space with no activation (Example 3.2)."""
+
+    symbol: ClassVar[str] = "GL"
+
+    @property
+    def dim(self) -> int:
+        return self.n**2 * self.copies
+
+    @property
+    def symmetric_dim(self) -> int:
+        return self.n * (self.n + 1) // 2 * self.copies
+
+    def _component(self, generator: torch.Generator | None, dtype: torch.dtype) -> Tensor:
+        return self._reflection(generator, dtype)
+
+    def project(self, P: Tensor) -> Tensor:
+        return P
+
+    def symmetric(self, M: Tensor) -> Tensor:
+        return (M + M.mT) / 2
