@@ -12,7 +12,7 @@ from paramsym.discovery.shifting.contracting import Contraction
 from paramsym.discovery.shifting.looking_up import LookUp
 from paramsym.discovery.shifting.pushing import Pushed, push
 from paramsym.discovery.shifting.taking_up import families_of
-from paramsym.discovery.shifting.tolerance import Tolerance
+from paramsym.discovery.shifting.tolerance import Tolerance, none_spanned
 from paramsym.discovery.shifting.uses import final_uses
 from paramsym.discovery.shifting.values import Piece, Support, View
 from paramsym.discovery.shifting.walk import Run, Use
@@ -212,10 +212,11 @@ class NullDirection:
                 axes.append(Axis(own, size, start + part.start, start + part.stop))
         return word.term(self.name, axes, 1.0)
 
-    def is_known(self, places: Labels, killed: Tolerance | None) -> bool:
-        if killed is None or self.reading.view.shape != self.run.parameters[self.name].shape:
-            return False
-        return self.reading.axis in killed.free and killed.allows(places) is None
+    def spanned(self, places: Labels, killed: Tolerance | None) -> Labels:
+        whole = self.reading.view.shape == self.run.parameters[self.name].shape
+        if killed is None or not whole or self.reading.axis not in killed.free:
+            return none_spanned(places)
+        return killed.spanned(places)
 
     def label(self, pushed: Pushed) -> str:
         gain = self.reading.support.gain

@@ -1,8 +1,8 @@
 """Shifts that biases behind them take up: families of the second kind."""
 
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol, final
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from paramsym.discovery.labels import Labels
 from paramsym.discovery.shifting.layout import NONE
 from paramsym.discovery.shifting.pushing import Pushed, push, term_on
-from paramsym.discovery.shifting.tolerance import Tolerance
+from paramsym.discovery.shifting.tolerance import PINNED, Tolerance, none_spanned
 from paramsym.discovery.shifting.uses import is_table, is_weight
 from paramsym.discovery.shifting.values import Piece
 from paramsym.discovery.shifting.walk import Run, entries_of
@@ -31,8 +31,9 @@ class Source(Protocol):
         """What it adds to the parameter itself."""
         ...
 
-    def is_known(self, places: Labels, killed: Tolerance | None) -> bool:
-        """Whether the shifts are among those that go unnoticed by themselves."""
+    def spanned(self, places: Labels, killed: Tolerance | None) -> Labels:
+        """For every component the number of those that, shifted alike, go unnoticed by
+        themselves; `PINNED` for the others."""
         ...
 
     def label(self, pushed: Pushed) -> str: ...
@@ -55,32 +56,57 @@ def families_of(source: Source, places: Labels, killed: Tolerance | None) -> Ite
         places: Which component stands where in the parameter.
         killed: Changes of the parameter that go unnoticed by themselves, which are left out.
     """
+    places = _without_known(places, source.spanned(places, killed))
+    if bool((places == NONE).all()):
+        return
     first = source.pushed(places)
     good = ~first.seen
-    if not good.any():
-        return
     fates: dict[bytes, list[int]] = defaultdict(list)
     signs = np.array([mask for _, mask in first.events], dtype=bool).reshape(-1, len(good)).T
     for k in np.flatnonzero(good):
         fates[signs[k].tobytes()].append(int(k))
     for members in fates.values():
-        number = np.full(len(good) + 1, NONE, dtype=np.int64)
-        number[members] = np.arange(len(members))
-        own = np.where(places == NONE, NONE, number[places])
+        own = _numbered(places, members)
         pushed = source.pushed(own)
-        known = not pushed.terms and source.is_known(own, killed)
-        if pushed.partial or pushed.seen.any() or known:
+        if pushed.partial or pushed.seen.any():
             continue
+        group = _group(len(members), source.spanned(own, killed))
         try:
-            term = source.term(own)
+            terms = [source.term(own), *pushed.terms]
         except Irregular:
             continue
-        terms = (term, *pushed.terms)
-        targets = {t.target.parameter for t in terms}
-        read = {s.slot.parameter for t in terms for s in t.sources}
-        if targets & read:  # what it reads must not change by it
-            continue
-        yield Family(source.label(pushed), Translation(len(members)), terms=terms)
+        if group.copies > 1:  # the terms see the shift as one row
+            terms = [term if term.view else replace(term, view=(len(members),)) for term in terms]
+        targets = {term.target.parameter for term in terms}
+        read = {s.slot.parameter for term in terms for s in term.sources}
+        if group.dim and not targets & read:  # what it reads must not change by it
+            yield Family(source.label(pushed), group, terms=tuple(terms))
+
+
+def _without_known(places: Labels, spanned: Labels) -> Labels:
+    """Places of the components that do not go unnoticed each by itself, numbered anew."""
+    sizes = np.bincount(spanned[spanned != PINNED], minlength=1)
+    rest = [k for k, part in enumerate(spanned) if part == PINNED or sizes[part] > 1]
+    return places if len(rest) == len(spanned) else _numbered(places, rest)
+
+
+def _numbered(places: Labels, members: Sequence[int]) -> Labels:
+    """Places of some components, with these numbered in order."""
+    number = np.full(int(places.max()) + 2, NONE, dtype=np.int64)
+    number[list(members)] = np.arange(len(members))
+    return np.where(places == NONE, NONE, number[places])
+
+
+def _group(n: int, spanned: Labels) -> Translation:
+    """Shifts of n components, without those that go unnoticed by themselves, which are a family of
+    their own: where all components, or all of each block, may shift alike, the rest has mean
+    zero."""
+    parts = np.unique(spanned)
+    blocks = spanned.reshape(len(parts), -1) if n % len(parts) == 0 else spanned[None]
+    apart = len(np.unique(blocks[:, 0])) == len(blocks)
+    if PINNED in parts or not apart or not bool((blocks == blocks[:, :1]).all()):
+        return Translation(n)
+    return Translation(n // len(parts), len(parts), mean_free=True)
 
 
 @final
@@ -101,8 +127,8 @@ class Entries:
         shape = self.run.parameters[self.name].shape
         return term_on(self.name, shape, Word.identity(int(places.max()) + 1), places, 1.0)
 
-    def is_known(self, places: Labels, killed: Tolerance | None) -> bool:
-        return killed is not None and killed.allows(places) is None
+    def spanned(self, places: Labels, killed: Tolerance | None) -> Labels:
+        return none_spanned(places) if killed is None else killed.spanned(places)
 
     def label(self, pushed: Pushed) -> str:
         taken = dict.fromkeys(t.target.parameter for t in pushed.terms)

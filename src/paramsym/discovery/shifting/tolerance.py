@@ -72,10 +72,32 @@ class Tolerance:
         noticed = noticed[noticed != NONE]
         return noticed if len(noticed) else None
 
+    def spanned(self, places: Labels) -> Labels:
+        """Which combinations of components go unnoticed, for a shift of components that stand at
+        these places: those that shift all components with the same number alike. `PINNED` for
+        components that must stay."""
+        own = self.labels
+        for axis in range(places.ndim):
+            if axis in self.free and places.shape[axis] > 1:
+                own = _with_position(own, axis, places.shape[axis])
+        component, own = (x.ravel() for x in np.broadcast_arrays(places, own))
+        names, own = np.unique(own[component != NONE], return_inverse=True)
+        component = component[component != NONE]
+        n = int(places.max()) + 1
+        graph = coo_array((np.ones(len(own)), (component, n + own)), (n + len(names),) * 2)
+        _, part = connected_components(graph, directed=False)
+        stuck = part[n:][names < 0]
+        return np.where(np.isin(part[:n], stuck), PINNED, part[:n])
+
 
 def pinned(ndim: int) -> Tolerance:
     """Nothing may change."""
     return Tolerance(np.full((1,) * ndim, PINNED, dtype=np.int64), frozenset(range(ndim)))
+
+
+def none_spanned(places: Labels) -> Labels:
+    """As `spanned`, where nothing goes unnoticed."""
+    return np.full(int(places.max()) + 1, PINNED, dtype=np.int64)
 
 
 def unread(ndim: int) -> Tolerance:
