@@ -37,6 +37,7 @@ class Case:
         barriers: Ops expected to be listed as not analysed.
         unused: Parameters that no output depends on.
         train: Mode in which the model is looked at.
+        differentiable: Whether torch has forward derivatives of its ops.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Case:
     barriers: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     train: bool = True
+    differentiable: bool = True
 
     def __str__(self) -> str:
         return self.name
@@ -70,7 +72,7 @@ def check(case: Case) -> ps.Symmetry:
     assert {barrier.op for barrier in symmetry.barriers} == set(case.barriers)
     assert symmetry.unused == case.unused
     exact = without_eps(model)
-    assert_sound(exact, args, symmetry)
+    assert_sound(exact, args, symmetry, differentiable=case.differentiable)
     if case.gap is not None:
         orbit = symmetry.orbit_dim(detached(exact))
         unused = sum(p.numel() for name, p in model.named_parameters() if name in case.unused)

@@ -65,11 +65,12 @@ def viewed(value: Value, view: Callable[[Tensor], Tensor]) -> Combination | None
     return Combination(before.base, terms, before.unstated)
 
 
-def scaled(value: Value, factor: Tensor | float, fact: Callable[[], None]) -> Combination | None:
+def scaled(value: Value, factor: Tensor | complex, fact: Callable[[], None]) -> Combination | None:
     """After a product with a constant, which would state a fact by itself."""
     before = combination_of(value)
-    unknown = isinstance(factor, Tensor) and (
-        factor.device.type == "meta" or factor.is_complex() or factor.ndim > len(value.shape)
+    unknown = isinstance(factor, complex) or (
+        isinstance(factor, Tensor)
+        and (factor.device.type == "meta" or factor.is_complex() or factor.ndim > len(value.shape))
     )
     if before is None or unknown:
         return None
@@ -78,6 +79,27 @@ def scaled(value: Value, factor: Tensor | float, fact: Callable[[], None]) -> Co
         found = before.terms()
         return found and tuple(
             Term(coefficient * factor, label, place) for coefficient, label, place in found
+        )
+
+    return Combination(before.base, terms, (*before.unstated, fact))
+
+
+def turned(value: Value, factor: Tensor, fact: Callable[[], None]) -> Combination | None:
+    """After a product of pairs, along the last axis, with complex constants."""
+    before = combination_of(value)
+    if before is None:
+        return None
+    straight = torch.stack([factor.real, factor.real], -1)
+    crossed = torch.stack([-factor.imag, factor.imag], -1)
+
+    def terms() -> tuple[Term, ...] | None:
+        found = before.terms()
+        if found is None:
+            return None
+        swapped = [Term(*(x.flip(-1) for x in term)) for term in found]
+        return (
+            *(t._replace(coefficient=t.coefficient * straight) for t in found),
+            *(t._replace(coefficient=t.coefficient * crossed) for t in swapped),
         )
 
     return Combination(before.base, terms, (*before.unstated, fact))

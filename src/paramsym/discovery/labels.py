@@ -50,6 +50,12 @@ class Value:
         is_norm: Whether it is a norm or a mean of squares, which an ε may guard.
         extent: Its shape, with 1 along axes that an expansion has made; its shape when absent.
         combination: How its entries combine those of an earlier value, where that is followed.
+        holds_pairs: Whether it is a complex tensor, seen as its real and imaginary parts, along one
+            more axis than the tensor has.
+        stopped: The op, and the module that calls it, behind which training sees no gradient of the
+            value.
+        product: What states the facts of the product that it is, still to be done: whether a sum
+            consumes it decides what they are.
     """
 
     shape: tuple[int, ...]
@@ -61,6 +67,9 @@ class Value:
     is_norm: bool = False
     extent: tuple[int, ...] | None = None
     combination: "Combination | None" = None
+    holds_pairs: bool = False
+    stopped: tuple[str, str] | None = None
+    product: "Product | None" = None
 
     @property
     def is_zero(self) -> bool:
@@ -79,6 +88,11 @@ class Value:
             1 if bool((constant == constant.narrow(a, 0, 1)).all()) else size
             for a, size in enumerate(self.shape)
         ]
+
+
+Product = Callable[[tuple[int, ...]], tuple[Layer, ...]]
+"""From the axes that a product is summed over, maybe none, to the layers of the sum, which keeps
+them with size 1."""
 
 
 class Term(NamedTuple):

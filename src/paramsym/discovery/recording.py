@@ -76,6 +76,8 @@ class Record:
         """The same call with one argument, named as in the schema, replaced."""
         names = [argument.name for argument in self.target._schema.arguments]  # type: ignore[attr-defined]
         i = names.index(name)
+        if isinstance(self.bind()[name], Ref):
+            value = torch.tensor(value, dtype=torch.float64)
         if i < len(self.args):
             return replace(self, args=(*self.args[:i], value, *self.args[i + 1 :]))
         return replace(self, kwargs={**self.kwargs, name: value})

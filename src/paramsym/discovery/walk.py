@@ -14,7 +14,8 @@ from torch import Tensor
 from paramsym.discovery.combinations import settled
 from paramsym.discovery.facts import Facts, distinct_rows
 from paramsym.discovery.labels import FIXED, Labels, Layer, Value
-from paramsym.discovery.ops import COMBINES, LAYOUTS, READS_SQUARES, RULES, Call
+from paramsym.discovery.ops import COMBINES, HOLDS_PAIRS, LAYOUTS, READS_SQUARES, RULES, Call
+from paramsym.discovery.ops.complexes import unpaired
 from paramsym.discovery.ops.registry import STOPS_GRADIENT, Result
 from paramsym.discovery.ops.views import EXPANSIONS, expanded
 from paramsym.discovery.recording import Record, Recording, Ref
@@ -96,11 +97,30 @@ def _run(
         arguments = _map_values(_settled, arguments, facts)
     if name not in COMBINES:
         arguments = _map_values(settled, arguments, facts)
+    if name not in HOLDS_PAIRS:
+        arguments = _map_values(unpaired, arguments, facts)
     call = replace(call, arguments=arguments)
-    if record.stops_gradient:
-        return _as_list(call.refuse(STOPS_GRADIENT))
+    stopped = [value.stopped for value in call.values() if value.layers]
+    is_live = not record.stops_gradient and (None in stopped or not stopped)
+    if is_live:
+        call = replace(call, arguments=_map_values(_live, call.arguments, facts))
     rule = RULES.get(name)
-    return _as_list(call.refuse() if rule is None else rule(call))
+    outputs = _as_list(call.refuse() if rule is None else rule(call))
+    if not is_live:
+        where = next((x for x in stopped if x is not None), (record.op, record.module))
+        outputs = [x and (x if x.stopped else replace(x, stopped=where)) for x in outputs]
+    return outputs
+
+
+def _live(value: Value, facts: Facts) -> Value:
+    """A value whose gradient was stopped stands still where it meets others: a symmetry that moved
+    it would hold of the function, and not of what training sees."""
+    if value.stopped is None:
+        return value
+    if value.layers:
+        facts.barrier(*value.stopped, STOPS_GRADIENT)
+        facts.pin(value)
+    return replace(value, layers=(), stopped=None)
 
 
 def _note_ended(index: int, record: Record, values: dict[int, Value], facts: Facts) -> None:
@@ -150,7 +170,10 @@ def _without_underscore(op: str) -> str:
 
 
 def _settled(value: Value, facts: Facts) -> Value:
-    """A pending square that something other than a sum reads: its entries do not mix."""
+    """A pending square or product that something other than a sum reads: entries do not mix."""
+    if value.product is not None:
+        value.product(())
+        return replace(value, product=None)
     if not value.is_square:
         return value
     for layer in value.layers:

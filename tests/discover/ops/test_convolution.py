@@ -66,16 +66,14 @@ CASES = [
         {"T₊(3)": 1},
     ),
     Case(
-        "circular padding of a hidden space is not analysed",
+        "circular padding of a hidden space",
         lambda: nn.Sequential(
             nn.Conv1d(2, 3, 3, bias=False),
             nn.ReLU(),
             nn.Conv1d(3, 2, 3, padding=1, padding_mode="circular"),
         ),
         ((6, 2, 9),),
-        {},
-        gap=3,
-        barriers=("pad",),
+        {"T₊(3)": 1},
     ),
     Case(
         "transposed with stride and output padding",

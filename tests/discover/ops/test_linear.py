@@ -30,6 +30,14 @@ def product(op: str) -> nn.Module:
     return Net(run, a=weight(5, 3), b=weight(3, 4))
 
 
+def recurrence(net: Net, x: Tensor) -> Tensor:
+    """Two steps from a state of zeros."""
+    h = torch.zeros(len(x), 3, dtype=x.dtype)
+    for _ in range(2):
+        h = nn.functional.leaky_relu(net.a(x) + net.c(h), 0.3)
+    return net.b(h)
+
+
 CASES = [
     Case("one layer", lambda: nn.Linear(3, 4), ((12, 3),), {}),
     Case(
@@ -97,8 +105,7 @@ CASES = [
             y=torch.randn(30, 3),
         ),
         ((30, 3),),
-        {"T₊(2)": 1},
-        gap=2,
+        {"GL(2)": 1},
     ),
     Case(
         "scores of queries and keys",
@@ -135,15 +142,66 @@ CASES = [
         ((2, 30, 4),),
         {"GL(3) × 2": 1},
     ),
+    *(
+        Case(
+            f"einsum, {name}",
+            lambda f=f: Net(f, a=weight(5, 3), b=weight(3, 4)),
+            ((30, 5),),
+            {"GL(3)": 1},
+        )
+        for name, f in (
+            ("three operands", lambda n, x: torch.einsum("bi,ih,ho->bo", x, n.a, n.b)),
+            ("three, weights first", lambda n, x: torch.einsum("ih,ho,bi->bo", n.a, n.b, x)),
+            ("an ellipsis", lambda n, x: torch.einsum("...i,ij->...j", x, n.a) @ n.b),
+            ("no arrow", lambda n, x: torch.einsum("bi,ih", x, n.a) @ n.b),
+            ("one operand", lambda n, x: torch.einsum("hb->bh", n.a.T @ x.T) @ n.b),
+            ("a sum", lambda n, x: torch.einsum("tbi->bi", (x @ n.a).view(2, 15, 3)) @ n.b),
+        )
+    ),
     Case(
-        "three operands of einsum are not analysed",
+        "einsum of a diagonal is not analysed",
         lambda: Net(
-            lambda n, x: torch.einsum("bi,ih,ho->bo", x, n.a, n.b), a=weight(5, 3), b=weight(3, 4)
+            lambda n, x: x * torch.einsum("ii->i", n.a) @ n.b, a=weight(5, 5), b=weight(5, 3)
         ),
         ((30, 5),),
         {},
-        gap=9,
+        gap=None,
         barriers=("einsum",),
+    ),
+    Case(
+        "bilinear: both spaces, and the relu units behind",
+        lambda: Net(
+            lambda n, x, y: n.c(torch.relu(n.bilinear(n.a(x), n.b(y)))),
+            a=nn.Linear(5, 3, bias=False),
+            b=nn.Linear(5, 2, bias=False),
+            bilinear=nn.Bilinear(3, 2, 4),
+            c=nn.Linear(4, 3),
+        ),
+        ((90, 5), (90, 5)),
+        {"GL(3)": 1, "GL(2)": 1, "T₊(3)": 1, "T₊(1)": 1},
+        gap=None,
+    ),
+    Case(
+        "a vector divided by the square of a norm",
+        lambda: Net(
+            lambda n, x: n.b(n.a(x) / torch.vdot(n.u, n.u)),
+            a=nn.Linear(5, 3, bias=False),
+            b=nn.Linear(3, 4, bias=False),
+            u=weight(3),
+        ),
+        ((40, 5),),
+        {"GL(3)": 1, "O(3)": 1, "T₊(1)": 1},
+    ),
+    Case(
+        "a recurrence from zero",
+        lambda: Net(
+            recurrence,
+            a=nn.Linear(5, 3, bias=False),
+            c=nn.Linear(3, 3),
+            b=nn.Linear(3, 4, bias=False),
+        ),
+        ((30, 5),),
+        {"T₊(3)": 1},
     ),
 ]
 

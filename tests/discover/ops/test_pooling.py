@@ -24,6 +24,11 @@ def between(d: int, pool: Callable[[Tensor], Tensor], *, relu: bool) -> nn.Modul
     return Net(run, first=first, second=CONVOLUTIONS[d](3, 3, 1))
 
 
+def back(z: Tensor) -> Tensor:
+    """Maxima where they were, zeros elsewhere."""
+    return F.max_unpool2d(*F.max_pool2d(z, 2, return_indices=True), 2, output_size=z.shape[-2:])
+
+
 MAXIMUM: list[tuple[str, int, Callable[[Tensor], Tensor]]] = [
     ("max pool 1d", 1, lambda z: F.max_pool1d(z, 2)),
     ("max pool 2d", 2, lambda z: F.max_pool2d(z, 3, stride=2, padding=1)),
@@ -33,6 +38,8 @@ MAXIMUM: list[tuple[str, int, Callable[[Tensor], Tensor]]] = [
     ("adaptive max pool 1d", 1, lambda z: F.adaptive_max_pool1d(z, 4)),
     ("adaptive max pool 2d", 2, lambda z: F.adaptive_max_pool2d(z, (3, 2))),
     ("adaptive max pool 3d", 3, lambda z: F.adaptive_max_pool3d(z, 2)),
+    ("max pool and back", 2, back),
+    ("dropped channels", 2, lambda z: F.dropout2d(z, 0.4, training=True)),
     ("largest along positions", 2, lambda z: z.amax(-1, keepdim=True)),
     ("largest by max", 2, lambda z: z.max(-1, keepdim=True).values),
 ]

@@ -29,7 +29,31 @@ def around(kind: type[nn.RNNBase], **options: Any) -> nn.Module:
 
 INTO = {"GL(4)": 1}
 
+
+def by_cell(cell: nn.Module) -> nn.Module:
+    """Three steps of a cell from a state of zeros."""
+
+    def run(net: Net, x: Tensor) -> Tensor:
+        state = torch.zeros(len(x), 3, dtype=x.dtype)
+        states = (state, state) if isinstance(cell, nn.LSTMCell) else state
+        for _ in range(3):
+            states = net.cell(net.into(x), states)
+        return net.out(states[0] if isinstance(states, tuple) else states)
+
+    return Net(run, into=nn.Linear(3, 4, bias=False), cell=cell, out=nn.Linear(3, 40, bias=False))
+
+
 CASES = [
+    Case("lstm cell", lambda: by_cell(nn.LSTMCell(4, 3)), ((9, 3),), INTO, gap=None),
+    Case("gru cell", lambda: by_cell(nn.GRUCell(4, 3)), ((9, 3),), INTO, gap=None),
+    Case("tanh cell", lambda: by_cell(nn.RNNCell(4, 3)), ((9, 3),), INTO, gap=None),
+    Case(
+        "relu cell",
+        lambda: by_cell(nn.RNNCell(4, 3, nonlinearity="relu")),
+        ((9, 3),),
+        INTO | {"T₊(3)": 1},
+        gap=None,
+    ),
     Case("lstm", lambda: around(nn.LSTM), ((5, 9, 3),), INTO, gap=None),
     Case("gru", lambda: around(nn.GRU), ((5, 9, 3),), INTO, gap=None),
     Case("rnn", lambda: around(nn.RNN, bias=False), ((5, 9, 3),), INTO),

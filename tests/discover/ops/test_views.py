@@ -58,22 +58,10 @@ SAME: list[tuple[str, Callable[[Tensor], Tensor]]] = [
 ]
 
 CASES = [
-    *(
-        Case(name, lambda f=f: around(f), ((40, 7),), {f"GL({N})": 1})
-        for name, f in SAME
-        if name != "rearranged by einsum"
-    ),
+    *(Case(name, lambda f=f: around(f), ((40, 7),), {f"GL({N})": 1}) for name, f in SAME),
     *(
         Case(f"leaky relu, {name}", lambda f=f: around(f, relu=True), ((60, 7),), {f"T₊({N})": 1})
         for name, f in SAME[:5]
-    ),
-    Case(
-        "rearranged by einsum is not analysed",
-        lambda: around(dict(SAME)["rearranged by einsum"]),
-        ((40, 7),),
-        {},
-        gap=N * N,
-        barriers=("einsum",),
     ),
     Case(
         "half is read: of the rows that nothing reads, GL(3) moves a part",

@@ -15,7 +15,7 @@ def homogeneous(call: Call) -> Result:
 @rule("clamp", "clamp_min", "clip")
 def clamp(call: Call) -> Result:
     """ReLU when the bound is 0 from below; an ε when it guards a norm; otherwise pins."""
-    value, low = call["self"], call["min"]
+    value, low = call["self"], _number(call["min"])
     if call.get("max") is not None or isinstance(low, Value):
         return call.pin()
     if low == 0:
@@ -24,6 +24,14 @@ def clamp(call: Call) -> Result:
         call.facts.guard(call.index, "min", value)
         return call.output(value.layers, is_norm=True)
     return call.pin()
+
+
+def _number(bound: Value | float | None) -> Value | float | None:
+    """A bound that is a constant of one entry, as its number."""
+    constant = bound.constant if isinstance(bound, Value) else None
+    if constant is None or constant.device.type == "meta" or constant.numel() != 1:
+        return bound
+    return float(constant)
 
 
 @rule("glu")
@@ -69,7 +77,7 @@ def sign(call: Call) -> Result:
     return call.output()
 
 
-@rule("dropout", "native_dropout")
+@rule("dropout", "native_dropout", "feature_dropout")
 def dropout(call: Call) -> Result:
     """A random mask in training keeps scales and breaks mixing."""
     value = call["input"]

@@ -53,3 +53,12 @@ def masked_fill(call: Call) -> Result:
     if not zero:
         return call.pin()
     return call.output(masked(call, call["self"], call["mask"]).layers)
+
+
+@rule("lerp")
+def interpolate(call: Call) -> Result:
+    """(1 − w) x + w y."""
+    left, right, weight = call["self"], call["end"], call["weight"]
+    if isinstance(weight, Value):
+        return call.output(pad_left(either(call, weight, left, right).layers, len(call.shape)))
+    return add(call, left, right)

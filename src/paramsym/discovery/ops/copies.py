@@ -1,33 +1,37 @@
 """Ops that copy entries, or that read nothing but a shape."""
 
+from dataclasses import replace
+
 import torch
 
 from paramsym.discovery.combinations import combination_of, settled
 from paramsym.discovery.labels import Value
-from paramsym.discovery.ops.registry import STOPS_GRADIENT, Call, Result, rule
+from paramsym.discovery.ops.registry import Call, Result, rule
 
 
 @rule(
     "clone", "alias", "contiguous", "_to_copy", "to", "lift_fresh", "lift_fresh_copy",
-    "positive", "identity", "type_as", "feature_dropout", "alpha_dropout", combines=True,
+    "positive", "identity", "type_as", "alpha_dropout", "feature_alpha_dropout", combines=True,
+    holds_pairs=True,
 )  # fmt: skip
 def identity(call: Call) -> Result:
     """Ops that change no entry."""
     dtype = call.get("dtype")
     value = call["self"] if "self" in call.arguments else call["input"]
-    unclear = call.get("train")  # alpha and feature dropout in training
+    unclear = call.get("train")  # alpha dropout in training
     if unclear or (dtype is not None and not (dtype.is_floating_point or dtype.is_complex)):
         value = settled(value, call.facts)
         return call.refuse() if unclear else call.pin()
-    return call.output(value.layers, constant=value.constant, parameter=value.parameter,
-                       offset=value.offset, is_norm=value.is_norm,
-                       combination=combination_of(value))  # fmt: skip
+    shape = value.shape if value.holds_pairs else call.shape
+    return replace(
+        value, shape=shape, is_square=False, extent=None, combination=combination_of(value)
+    )
 
 
 @rule("detach")
 def detach(call: Call) -> Result:
-    """Training does not see through it, so that no law would hold of what it reads."""
-    return call.refuse(STOPS_GRADIENT)
+    """Training does not see through it."""
+    return call.output(call["self"].layers, stopped=(call.record.op, call.record.module))
 
 
 @rule("zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full")

@@ -9,6 +9,7 @@ from torch import Tensor
 from paramsym.discovery.combinations import joined, settled
 from paramsym.discovery.labels import FIXED, Layer, Value, compress, map_layers, pad_left
 from paramsym.discovery.ops.registry import Call, Result, rule
+from paramsym.discovery.ops.transforms import along
 
 
 @rule("cat", "concat", "concatenate", combines=True)
@@ -86,9 +87,11 @@ def _with(shape: tuple[int, ...], dim: int, size: int) -> tuple[int, ...]:
 def constant_pad(call: Call) -> Result:
     """Zeros around the entries; where labels vary the zeros are fixed entries."""
     value, widths = call["self"], list(call["pad"])
-    if call.get("mode", "constant") != "constant" or (call["value"] or 0) != 0:
-        return call.refuse()
     ndim = len(value.shape)
+    if call.get("mode", "constant") != "constant":  # by what is there
+        return call.output(along(call, value, range(ndim - len(widths) // 2, ndim)))
+    if (call["value"] or 0) != 0:
+        return call.pin()
     padded = {ndim - 1 - i // 2 for i, width in enumerate(widths) if width}
     if any(width < 0 for width in widths) or any(set(x.axes) & padded for x in value.layers):
         pad = lambda x: torch.nn.functional.pad(x, widths, value=FIXED)  # noqa: E731

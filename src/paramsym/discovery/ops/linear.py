@@ -1,6 +1,7 @@
 """Linear layers and matrix products."""
 
 import numpy as np
+import torch
 
 from paramsym.discovery.labels import Layer, Value, merge, pad_left
 from paramsym.discovery.ops.contraction import Operand, contract
@@ -16,7 +17,7 @@ def linear(call: Call) -> Result:
     return product if bias is None else add(call, product, bias)
 
 
-@rule("matmul", "mm", "bmm", "mv", "dot")
+@rule("matmul", "mm", "bmm", "mv", "dot", "vdot")
 def matmul(call: Call) -> Result:
     """Matrix products, batched or not."""
     left = call["self"]
@@ -34,37 +35,6 @@ def addmm(call: Call) -> Result:
     return add(call, matrix_product(call, left, right, call.shape), call["self"])
 
 
-@rule("einsum")
-def einsum(call: Call) -> Result:
-    """Two operands without ellipsis or repeated letters; others are refused."""
-    equation, operands = call["equation"].replace(" ", ""), call["tensors"]
-    inputs, arrow, output = equation.partition("->")
-    letters = inputs.split(",")
-    repeated = any(len(set(word)) < len(word) for word in letters)
-    if len(operands) != 2 or "." in equation or not arrow or repeated:
-        return call.refuse()
-    space = sorted(set(inputs) - {","})
-
-    def operand(word: str, value: Value) -> Operand:
-        order = sorted(range(len(word)), key=lambda i: word[i])
-        lifted = []
-        for layer in pad_left(value.layers, len(word)):
-            labels = layer.labels.transpose(order)
-            sizes = dict(zip(sorted(word), labels.shape, strict=True))
-            lifted.append(Layer(labels.reshape([sizes.get(x, 1) for x in space]), layer.exponent))
-        extent = dict(zip(word, value.varies(), strict=True))
-        return Operand(tuple(lifted), [extent.get(x, 1) for x in space], value.parameter)
-
-    summed = tuple(i for i, x in enumerate(space) if x not in output)
-    left, right = (operand(w, v) for w, v in zip(letters, operands, strict=True))
-    kept = [x for x in space if x in output]
-    layers = []
-    for layer in contract(call.facts, left, right, summed):
-        labels = layer.labels.reshape([layer.labels.shape[space.index(x)] for x in kept])
-        layers.append(Layer(labels.transpose([kept.index(x) for x in output]), layer.exponent))
-    return call.output(layers)
-
-
 def transposed(weight: Value) -> Value:
     if len(weight.shape) == 1:
         return weight
@@ -78,6 +48,8 @@ def transposed(weight: Value) -> Value:
 
 def matrix_product(call: Call, left: Value, right: Value, shape: tuple[int, ...]) -> Value:
     """(…, M, K) @ (…, K, N), with the conventions of `torch.matmul` for vectors."""
+    if left.is_zero or right.is_zero:  # the first state of a recurrence
+        return Value(shape, constant=torch.zeros(()).expand(shape))
     row, column = len(left.shape) == 1, len(right.shape) == 1
     a = [Layer(x.labels[None] if row else x.labels, x.exponent) for x in _full(left)]
     b = [Layer(x.labels[:, None] if column else x.labels, x.exponent) for x in _full(right)]

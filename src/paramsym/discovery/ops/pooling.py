@@ -15,6 +15,13 @@ def max_pool(call: Call) -> Result:
     return _over_positions(call)
 
 
+@rule("max_unpool2d", "max_unpool3d")
+def max_unpool(call: Call) -> Result:
+    """Maxima back where they were, zeros elsewhere."""
+    call.facts.pin(call["indices"])
+    return max_pool(call)
+
+
 @rule(
     "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d",
     "adaptive_avg_pool3d", "_adaptive_avg_pool2d", "_adaptive_avg_pool3d",

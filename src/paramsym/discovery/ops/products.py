@@ -1,23 +1,36 @@
 """Products and quotients, entry by entry."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
+import numpy as np
 from torch import Tensor
 
 from paramsym.discovery.combinations import scaled, settled
-from paramsym.discovery.labels import Value, pad_left
+from paramsym.discovery.labels import Value, merge, pad_left
+from paramsym.discovery.ops.complexes import times_number, unpaired
 from paramsym.discovery.ops.contraction import Operand, contract
 from paramsym.discovery.ops.gains import multiplied
 from paramsym.discovery.ops.powers import power_of
 from paramsym.discovery.ops.registry import Call, Result, rule
+from paramsym.discovery.ops.sums import add
 
 
-@rule("mul", "multiply", "div", "divide", "true_divide", combines=True)
+@rule("mul", "multiply", "div", "divide", "true_divide", combines=True, holds_pairs=True)
 def multiply(call: Call) -> Result:
     """Products and quotients: exponents add; coordinates mix where the other does not vary."""
-    left, right = call["self"], call["other"]
     divides = not call.record.op.startswith("mul")
+    if any(value.holds_pairs for value in call.values()):
+        found = _turned(call, divides=divides)
+        if found is not None:
+            return found
+        arguments = {
+            name: unpaired(settled(x, call.facts), call.facts) if isinstance(x, Value) else x
+            for name, x in call.arguments.items()
+        }
+        call = replace(call, arguments=arguments)
+    left, right = call["self"], call["other"]
     if call.get("rounding_mode") is None:
         if not isinstance(right, Value):
             factor = 1 / right if divides and right != 0 else right
@@ -30,7 +43,14 @@ def multiply(call: Call) -> Result:
     right = settled(right, call.facts) if isinstance(right, Value) else right
     if call.get("rounding_mode") is not None:
         return call.refuse()
-    if left is right or call["self"] is call["other"]:
+    if call["self"] is call["other"]:
+        return call.output() if divides else power_of(call, left, 2.0)
+    return product_of(call, left, right, divides=divides)
+
+
+def product_of(call: Call, left: Value, right: Value, *, divides: bool) -> Value:
+    """left · right or left / right: of two tensors."""
+    if left is right:
         return call.output() if divides else power_of(call, left, 2.0)
     if not divides:
         for value, gain in ((left, right), (right, left)):
@@ -44,13 +64,25 @@ def multiply(call: Call) -> Result:
             call.facts.isolate(layer.labels)
         b = tuple(-layer for layer in b)
     extents = [[1] * (ndim - len(v.shape)) + v.varies() for v in (left, right)]
-    return call.output(
-        contract(
-            call.facts,
-            Operand(a, extents[0], left.parameter),
-            Operand(b, extents[1], None if divides else right.parameter),
-        )
+    factors = (
+        Operand(a, extents[0], left.parameter),
+        Operand(b, extents[1], None if divides else right.parameter),
     )
+    layers = merge([*a, *b])
+    if a and b and layers and not divides:  # a sum may read it, as one reads matrix products
+        return call.output(layers, product=partial(contract, call.facts, *factors))
+    return call.output(contract(call.facts, *factors))
+
+
+def _turned(call: Call, *, divides: bool) -> Value | None:
+    """Pairs times a complex constant."""
+    left, right = call["self"], call["other"]
+    for value, other in ((left, right), *([] if divides else [(right, left)])):
+        if not isinstance(value, Value) or not isinstance(other, Value) or not value.holds_pairs:
+            continue
+        if other.constant is not None:
+            return times_number(call, value, 1 / other.constant if divides else other.constant)
+    return None
 
 
 def _key(call: Call, value: Value, other: Value) -> None:
@@ -68,7 +100,7 @@ def negative(call: Call) -> Result:
 
 
 def _times_constant(
-    call: Call, value: Value, factor: Tensor | float, fact: Callable[[], None]
+    call: Call, value: Value, factor: Tensor | complex, fact: Callable[[], None]
 ) -> Value:
     """The value times a constant, which states a fact now or at the end of a combination."""
     combination = scaled(value, factor, fact)
@@ -77,3 +109,13 @@ def _times_constant(
         fact()
     layers = pad_left(value.layers, len(call.shape))
     return call.output(layers, is_norm=value.is_norm, combination=combination)
+
+
+@rule("addcmul", "addcdiv")
+def add_product(call: Call) -> Result:
+    """x + value · a b, or a / b."""
+    left, right = call["tensor1"], call["tensor2"]
+    shape = tuple(np.broadcast_shapes(left.shape, right.shape))
+    inner = replace(call, shapes=(shape,))
+    product = product_of(inner, left, right, divides=call.record.op == "addcdiv")
+    return add(call, call["self"], product, call["value"])

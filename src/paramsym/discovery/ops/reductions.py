@@ -1,5 +1,6 @@
 """Sums, means, norms, and extrema along axes."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,21 +14,7 @@ from paramsym.discovery.ops.registry import Call, Result, rule
 def total(call: Call) -> Result:
     """A sum of squares lets only rotations mix what it sums; other sums what fixes the mean."""
     value = call["self"]
-    return _reduce(call, value, call.get("dim"), call.get("keepdim", False))
-
-
-@rule("cumsum")
-def cumulative_sum(call: Call) -> Result:
-    """Sums along an axis: the scale is constant there, and nothing mixes along it."""
-    value = call["self"]
-    axis = call["dim"] % len(value.shape)
-    layers = []
-    for layer in pad_left(value.layers, len(value.shape)):
-        if axis in layer.axes:
-            layer = Layer(call.facts.constant_along(layer, (axis,)), layer.exponent)
-        call.facts.use(layer.labels, ())
-        layers.append(layer)
-    return call.output(layers)
+    return reduce(call, value, call.get("dim"), call.get("keepdim", False))
 
 
 @rule("var", "std", "var_mean", "std_mean")
@@ -36,8 +23,8 @@ def spread(call: Call) -> Result:
     value, dims, keepdim = call["self"], call.get("dim"), call.get("keepdim", False)
     degree = 2 if call.record.op.startswith("var") else 1
     powers = tuple(Layer(x.labels, x.exponent * degree) for x in value.layers)
-    deviation = _reduce(call, replace(value, layers=powers, is_square=True), dims, keepdim)
-    mean = _reduce(call, replace(value, is_square=False), dims, keepdim)
+    deviation = reduce(call, replace(value, layers=powers, is_square=True), dims, keepdim)
+    mean = reduce(call, replace(value, is_square=False), dims, keepdim)
     return call.outputs(replace(deviation, is_norm=True), mean)[: len(call.shapes)]
 
 
@@ -49,7 +36,7 @@ def norm(call: Call) -> Result:
     if not euclidean:
         call.facts.isolate_all(value)
     dims, keepdim = call.get("dim"), call.get("keepdim", False)
-    reduced = _reduce(call, replace(value, is_square=euclidean), dims, keepdim)
+    reduced = reduce(call, replace(value, is_square=euclidean), dims, keepdim)
     return replace(reduced, is_norm=True)
 
 
@@ -60,15 +47,18 @@ def extremum(call: Call) -> Result:
     if isinstance(call.get("other"), Value):
         return call.refuse()
     call.facts.isolate_all(value)
-    reduced = _reduce(call, value, call.get("dim"), call.get("keepdim", False))
+    reduced = reduce(call, value, call.get("dim"), call.get("keepdim", False))
     return call.outputs(reduced)
 
 
-def _reduce(call: Call, value: Value, dims: Any, keepdim: bool) -> Value:
+def reduce(call: Call, value: Value, dims: Any, keepdim: bool) -> Value:
+    """The sum along some axes, or whatever scales and mixes like it; of squares a norm."""
     facts, ndim = call.facts, len(value.shape)
     dims = list(range(ndim)) if dims is None or dims == [] else np.atleast_1d(dims).tolist()
     axes = tuple(d % ndim for d in dims)
     kept = tuple(a for a in range(ndim) if a not in axes)
+    if value.product is not None:
+        return call.output(_without(value.product(axes), () if keepdim else axes))
     layers = pad_left(value.layers, ndim)
     reduced = [layer for layer in layers if set(layer.axes) & set(axes)]
     rest = [layer for layer in layers if not set(layer.axes) & set(axes)]
@@ -91,8 +81,9 @@ def _reduce(call: Call, value: Value, dims: Any, keepdim: bool) -> Value:
         facts.balance(*reduced, -total)
         facts.isolate(total.labels)
         rest.append(total)
-    if not keepdim:
-        rest = [
-            Layer(x.labels.reshape([x.labels.shape[a] for a in kept]), x.exponent) for x in rest
-        ]
-    return call.output(rest, is_norm=value.is_square)
+    return call.output(_without(rest, () if keepdim else axes), is_norm=value.is_square)
+
+
+def _without(layers: Sequence[Layer], axes: tuple[int, ...]) -> list[Layer]:
+    """Layers without some axes, which have size 1."""
+    return [Layer(np.squeeze(x.labels, axes), x.exponent) for x in layers]

@@ -93,11 +93,16 @@ READS_SQUARES: set[str] = set()
 COMBINES: set[str] = set()
 """Ops whose rules carry combinations on; before all others they end."""
 
+HOLDS_PAIRS: set[str] = set()
+"""Ops whose rules take complex values as pairs of real and imaginary parts."""
+
 LAYOUTS: dict[tuple[str, str], Layout] = {}
 """(op, argument) → how a parameter used there is labelled, where not axis by axis."""
 
 
-def rule(*ops: str, reads_squares: bool = False, combines: bool = False) -> Callable[[Rule], Rule]:
+def rule(
+    *ops: str, reads_squares: bool = False, combines: bool = False, holds_pairs: bool = False
+) -> Callable[[Rule], Rule]:
     """Register a rule for ops, by their names without overload: `relu` for torch's own, and
     `acme::relu` for others.
 
@@ -114,6 +119,8 @@ def rule(*ops: str, reads_squares: bool = False, combines: bool = False) -> Call
                 READS_SQUARES.add(op)
             if combines:
                 COMBINES.add(op)
+            if holds_pairs:
+                HOLDS_PAIRS.add(op)
         return function
 
     return register

@@ -1,11 +1,25 @@
 """Ops that move entries: the same op, run on the labels."""
 
+from collections.abc import Callable
+
 import numpy as np
+import torch
 from torch import Tensor
 
 from paramsym.discovery.combinations import viewed
 from paramsym.discovery.labels import FIXED, Layer, Value, compress, full_labels, pad_left
 from paramsym.discovery.ops.registry import Call, Result, rule
+
+
+def pairwise(run: Callable[[Tensor], list[Tensor]]) -> Callable[[Tensor], list[Tensor]]:
+    """An op on complex tensors, run on labels of real and imaginary parts."""
+
+    def on_pairs(labels: Tensor) -> list[Tensor]:
+        parts = zip(run(labels[..., 0]), run(labels[..., 1]), strict=True)
+        return [torch.stack(pair, -1) for pair in parts]
+
+    return on_pairs
+
 
 EXPANSIONS = ("expand", "expand_as", "broadcast_to")
 """Ops that repeat entries along axes of size 1."""
@@ -19,7 +33,7 @@ EXPANSIONS = ("expand", "expand_as", "broadcast_to")
     "unflatten", "narrow", "unfold", "movedim", "expand_as", "view_as", "swapaxes", "tile",
     "diagonal", "_reshape_alias", "numpy_T", "mT", "adjoint", "swapdims", "moveaxis", "ravel",
     "broadcast_to", "tensor_split", "hsplit", "vsplit", "dsplit", "fliplr", "flipud", "rot90",
-    "atleast_1d", "atleast_2d", "atleast_3d", combines=True,
+    "atleast_1d", "atleast_2d", "atleast_3d", "matrix_H", "mH", combines=True, holds_pairs=True,
 )  # fmt: skip
 def view(call: Call) -> Result:
     """Every output entry is one input entry."""
@@ -37,21 +51,27 @@ def view(call: Call) -> Result:
         result = call.record.target(labels, *call.record.args[1:], **call.record.kwargs)
         return list(result) if isinstance(result, tuple | list) else [result]
 
+    moved: Callable[[Tensor], list[Tensor]] = run
+    if value.holds_pairs:
+        if call.record.op in ("adjoint", "mH", "matrix_H"):  # they conjugate
+            return call.refuse()
+        moved = pairwise(run)
     if call.record.op not in _WHOLE:
         _keep_vectors(call, value)
-    pieces = [run(full_labels(layer.labels, value.shape)) for layer in value.layers]
+    pieces = [moved(full_labels(layer.labels, value.shape)) for layer in value.layers]
     outputs: list[Value | None] = []
     for i, shape in enumerate(call.shapes):
         assert shape is not None
+        shape = (*shape, 2) if value.holds_pairs else shape
         layers = tuple(
             Layer(compress(piece[i].numpy()), layer.exponent)
             for piece, layer in zip(pieces, value.layers, strict=True)
         )
         extent = expanded(value, shape) if call.record.op in EXPANSIONS else None
-        combination = viewed(value, lambda x, i=i: run(x)[i])
+        combination = viewed(value, lambda x, i=i: moved(x)[i])
         outputs.append(
             Value(shape, layers, parameter=value.parameter, offset=value.offset, extent=extent,
-                  combination=combination)
+                  combination=combination, holds_pairs=value.holds_pairs)
         )  # fmt: skip
     return outputs
 
