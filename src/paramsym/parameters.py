@@ -116,14 +116,14 @@ def _check_entry(tensor: object, p: Parameter, argument: str, values: bool) -> N
             "Discover the symmetry of this model anew if its sizes have changed."
         )
     require_placements(tensor, where)
-    bad = _not_finite(tensor) if values else 0
+    bad = not_finite(tensor) if values else 0
     if bad:
         raise ValueError(
             f"{where} must be finite; {bad} of {tensor.numel()} entries are NaN or infinite."
         )
 
 
-def _not_finite(tensor: Tensor) -> int:
+def not_finite(tensor: Tensor) -> int:
     """How many entries are NaN or infinite."""
     part = here(tensor.detach())
     if part.is_floating_point() and part.numel():

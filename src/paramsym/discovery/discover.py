@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 import torch.utils._pytree as pytree
 from torch import Tensor, nn
 from torch.export import ExportedProgram
@@ -17,6 +16,7 @@ from paramsym.discovery.exporting import export, from_program
 from paramsym.discovery.facts import Facts
 from paramsym.discovery.gradients import altered_gradients
 from paramsym.discovery.labels import FIXED
+from paramsym.discovery.losses import seen_by
 from paramsym.discovery.mixing import mixing
 from paramsym.discovery.naming import distinct_names
 from paramsym.discovery.ops import RULES
@@ -25,8 +25,10 @@ from paramsym.discovery.permuting import discrete_families
 from paramsym.discovery.pinning import pins
 from paramsym.discovery.recording import Recording, rejected
 from paramsym.discovery.scaling import scalings
+from paramsym.discovery.shifting import shift_families
 from paramsym.discovery.verify import verify
 from paramsym.discovery.walk import walk
+from paramsym.parameters import not_finite
 from paramsym.symmetry import Barrier, Symmetry
 
 
@@ -35,6 +37,8 @@ def discover(
     args: tuple[Any, ...] | None = None,
     kwargs: Mapping[str, Any] | None = None,
     *,
+    loss: str | None = None,
+    class_axis: int = -1,
     verify: bool = True,
     seed: int = 0,
 ) -> Symmetry:
@@ -49,6 +53,10 @@ def discover(
         model: A module, or a program from `torch.export`.
         args: Example inputs, as for `torch.export.export`. Their shapes are the ones analysed.
         kwargs: Keyword inputs.
+        loss: What the outputs matter for; by themselves as they are. `"cross_entropy"`: only the
+            probabilities count that the first output's logits give, so that logits may shift
+            together.
+        class_axis: Axis of the first output along which the classes lie.
         verify: Check the families numerically. On the meta device nothing can be checked.
         seed: Seed of the check.
 
@@ -58,9 +66,9 @@ def discover(
     Raises:
         TypeError: If `model` or `args` is of another kind.
         ValueError: If the model has no parameters, or parameters that are not finite, or rejects
-            the inputs.
+            the inputs; or if the loss is not known, or has no such axis.
     """
-    recording = record(model, args, dict(kwargs or {}))
+    recording = seen_by(loss, record(model, args, dict(kwargs or {})), class_axis)
     return analyse(recording, check=verify and not is_meta(recording), seed=seed)
 
 
@@ -125,8 +133,8 @@ def _check_parameters(model: nn.Module) -> None:
         count += 1
         if parameter.device.type == "meta" or not parameter.is_floating_point():
             continue
-        if not bool(torch.isfinite(parameter).all()):
-            bad = int((~torch.isfinite(parameter)).sum())
+        bad = not_finite(parameter)
+        if bad:
             raise ValueError(
                 f"`model` has parameters that are not finite: {bad} of {parameter.numel()} "
                 f"entries of {name!r} are NaN or infinite. Load a sound checkpoint."
@@ -175,6 +183,7 @@ def analyse(recording: Recording, *, check: bool, seed: int) -> Symmetry:
     families = mixing_families(parameters, spaces)
     families += scaling_families(parameters, classes, basis, guarded)
     families = oriented(families, facts, parameters, recording)
+    families += shift_families(recording)
     order = {name: i for i, name in enumerate(parameters)}
     families.sort(key=lambda family: min(order[name] for name in family.moves))
     families = distinct_names(families)

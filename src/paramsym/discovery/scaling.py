@@ -5,8 +5,6 @@ solutions are left out, because they say nothing new: gauges, which move no para
 a matrix up, all columns down), and those that a general linear family contains.
 """
 
-from fractions import Fraction
-
 import numpy as np
 
 from paramsym.discovery.balances import Classes, Elimination, Row, solve
@@ -41,7 +39,7 @@ def _contained(
     groups, signs = mixed.of[labels].tolist(), (mixed.sign * classes.sign)[labels].tolist()
     for group, k, sign in zip(groups, classes.of[labels].tolist(), signs, strict=True):
         if elimination.is_free(k):
-            found[group][k] = Fraction(sign)
+            found[group][k] = sign
     return list(found.values())
 
 
