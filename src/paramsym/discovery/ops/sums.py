@@ -75,17 +75,20 @@ def _centred(
 
 
 def _matching(a: tuple[Layer, ...], b: tuple[Layer, ...]) -> list[tuple[Layer, Layer]]:
-    """Pairs of layers along the same axes, best overlap first, each layer once."""
+    """Pairs of layers along the same axes, best overlap first, each layer once. One may vary along
+    more axes, as the coordinates of concatenated tokens do, which then all are those of the other.
+    """
     candidates = sorted(
-        (-len(set(x.axes) & set(y.axes)), -max(x.axes), i, j)
+        (len(set(x.axes) ^ set(y.axes)), -len(x.axes), -max(set(x.axes) & set(y.axes)), i, j)
         for i, x in enumerate(a)
         for j, y in enumerate(b)
-        if set(x.axes) == set(y.axes) and x.axes and abs(x.exponent) == abs(y.exponent)
+        if x.axes and y.axes and abs(x.exponent) == abs(y.exponent)
+        if set(x.axes) <= set(y.axes) or set(y.axes) <= set(x.axes)
     )
     pairs: list[tuple[Layer, Layer]] = []
     used_a: set[int] = set()
     used_b: set[int] = set()
-    for _, _, i, j in candidates:
+    for *_, i, j in candidates:
         if i not in used_a and j not in used_b:
             used_a.add(i)
             used_b.add(j)
