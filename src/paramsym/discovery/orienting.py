@@ -67,11 +67,18 @@ def _is_reversed(family: Family, reads: Votes, first: Mapping[str, int]) -> bool
     agreed = sum(
         reads.get((port.parameter, port.axes), -1) * (1 if port.dual else -1)
         for port in family.ports
+        if not _is_number(port)
     )
     if agreed:
         return agreed < 0
     starts = {dual: _start(family.ports, first, dual=dual) for dual in (True, False)}
     return starts[True] < starts[False]
+
+
+def _is_number(port: Port) -> bool:
+    """Whether the space is a line along an axis of size 1, and the rows those of another axis: they
+    do not tell the sides apart."""
+    return port.multiplicity == port.row_count and 1 in port.view and len(port.view) > 1
 
 
 def _start(ports: Sequence[Port], first: Mapping[str, int], *, dual: bool) -> tuple[float, float]:
