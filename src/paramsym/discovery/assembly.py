@@ -16,7 +16,14 @@ from paramsym.discovery.labels import FIXED, Labels, Value
 from paramsym.discovery.mixing import Cell, Mixing
 from paramsym.discovery.naming import family_name
 from paramsym.family import EXACT, Exactness, Family
-from paramsym.groups import ComplexScaling, GeneralLinear, Group, Orthogonal, PositiveScaling
+from paramsym.groups import (
+    ComplexScaling,
+    GeneralLinear,
+    Group,
+    HyperplaneFixing,
+    Orthogonal,
+    PositiveScaling,
+)
 from paramsym.ports import Frame, Port
 
 PortKey = tuple[str, int, float, int, int]
@@ -102,23 +109,49 @@ def mixing_families(parameters: dict[str, Value], mixing: Mixing) -> list[Family
         if not ports[cells[0]]:
             continue
         keys = list(ports[cells[0]])
+        first_sign = 1.0 if mixing.fix_hyperplanes else keys[0][2]
         made = []
         for key in keys:
             place, index = places[key[:2]], np.array([ports[i][key] for i in cells])
             frame = None
             if key[4] != FIXED:
-                frame = mixing.spaces.frames[key[4] ^ int(keys[0][2] < 0)]
+                frame = mixing.spaces.frames[key[4] ^ int(first_sign < 0)]
                 labels = parameters[place.parameter].layers[place.layer].labels.ravel()
                 if not _in_order(parameters[frame.parameter], mixing.spaces.entry[labels[index]]):
                     break
-            made.append(_port(place, index, key[2] / keys[0][2], frame))
+            made.append(_port(place, index, key[2] / first_sign, frame))
         if len(made) < len(keys):
             continue
-        families.append(_family(_group(first, len(cells)), made, parameters))
+        families.append(_family(_group(first, len(cells), mixing), made, parameters))
     return families
 
 
-def _group(cell: Cell, copies: int) -> Group:
+def fixing_families(
+    parameters: dict[str, Value], mixing: Mixing, shifts: Iterable[Family]
+) -> list[Family]:
+    """Families of matrices that fix what a LayerNorm puts out, and move its bias with readers.
+
+    Where every reader has a bias, shifts already say where that of the LayerNorm may go.
+    """
+    absorbed = {
+        (term.target.parameter, family.group.dim) for family in shifts for term in family.terms
+    }
+    families = []
+    for family in mixing_families(parameters, mixing):
+        n = family.group.n
+        writers = [port.parameter for port in family.ports if not port.dual]
+        whole = all(
+            port.frame is not None and math.prod(parameters[port.frame.parameter].shape) == n
+            for port in family.ports
+        )
+        if whole and writers and not any((name, n) in absorbed for name in writers):
+            families.append(family)
+    return families
+
+
+def _group(cell: Cell, copies: int, mixing: Mixing) -> Group:
+    if mixing.fix_hyperplanes:
+        return HyperplaneFixing(len(cell.classes), copies)
     if cell.turned:
         return ComplexScaling(copies=copies)
     if cell.orthogonal:

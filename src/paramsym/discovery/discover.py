@@ -9,7 +9,7 @@ import torch.utils._pytree as pytree
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from paramsym.discovery.assembly import mixing_families, scaling_families
+from paramsym.discovery.assembly import fixing_families, mixing_families, scaling_families
 from paramsym.discovery.composites import taken_apart
 from paramsym.discovery.dispatching import record_run
 from paramsym.discovery.exporting import export, from_program
@@ -17,7 +17,7 @@ from paramsym.discovery.facts import Facts
 from paramsym.discovery.gradients import altered_gradients
 from paramsym.discovery.labels import FIXED
 from paramsym.discovery.losses import seen_by
-from paramsym.discovery.mixing import mixing
+from paramsym.discovery.mixing import fixing, mixing
 from paramsym.discovery.naming import distinct_names
 from paramsym.discovery.ops import RULES
 from paramsym.discovery.orienting import oriented
@@ -183,7 +183,9 @@ def analyse(recording: Recording, *, check: bool, seed: int) -> Symmetry:
     families = mixing_families(parameters, spaces)
     families += scaling_families(parameters, classes, basis, guarded)
     families = oriented(families, facts, parameters, recording)
-    families += shift_families(recording)
+    shifts = shift_families(recording)
+    families += shifts
+    families += fixing_families(parameters, fixing(facts, parameters), shifts)
     order = {name: i for i, name in enumerate(parameters)}
     families.sort(key=lambda family: min(order[name] for name in family.moves))
     families = distinct_names(families)

@@ -31,6 +31,7 @@ class Gain:
         entries: Labels of the parameter's entries.
         parameter: The parameter.
         offset: Number added to it before.
+        is_centred: Whether the value is a vector of mean zero.
     """
 
     before: Labels
@@ -38,6 +39,7 @@ class Gain:
     entries: Labels
     parameter: str
     offset: float
+    is_centred: bool
 
 
 class Origin(NamedTuple):
@@ -219,7 +221,15 @@ class Facts:
         self.use(labels, key_axes)
         self.centred.append(np.unique(labels))
 
-    def multiply(self, labels: Labels, gain: Labels, parameter: str, offset: float) -> Labels:
+    def multiply(
+        self,
+        labels: Labels,
+        gain: Labels,
+        parameter: str,
+        offset: float,
+        *,
+        is_centred: bool = False,
+    ) -> Labels:
         """A parameter plus an offset multiplies coordinates one by one; labels of the product.
 
         The gain itself mixes with nothing. What mixes the coordinates goes on behind it, conjugated
@@ -228,7 +238,8 @@ class Facts:
         after = self.fresh(labels.shape)
         entries = np.broadcast_to(gain, labels.shape)
         self.isolate(gain)
-        self.gains.append(Gain(labels.ravel(), after.ravel(), entries.ravel(), parameter, offset))
+        columns = (labels.ravel(), after.ravel(), entries.ravel())
+        self.gains.append(Gain(*columns, parameter, offset, is_centred))
         return after
 
     def turn(self, pairs: Labels, alone: Labels) -> None:

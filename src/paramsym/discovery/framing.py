@@ -47,12 +47,7 @@ def spaces(facts: Facts, first_labels: dict[str, int]) -> Spaces:
         facts: What the rules stated.
         first_labels: The first label of every parameter with one axis that varies.
     """
-    empty = np.empty((0, 2), dtype=np.int64)
-    parts = signed_classes(
-        facts.count,
-        np.concatenate([empty, *facts.same]),
-        np.concatenate([empty, *facts.dual]),
-    )
+    parts = _parts(facts)
     if not facts.gains:
         nowhere = np.full(facts.count, FIXED)
         return Spaces(parts, np.zeros(len(parts.degenerate), dtype=bool), nowhere, nowhere, ())
@@ -60,15 +55,49 @@ def spaces(facts: Facts, first_labels: dict[str, int]) -> Spaces:
     return _joined(facts, parts, frames, edges)
 
 
+def behind_centring(facts: Facts, first_labels: dict[str, int]) -> Spaces:
+    """Parts of which all that no parameter writes there is of mean zero, seen through one gain.
+
+    What LayerNorm puts out is of this kind; labels of sign + transform as its coordinates do. All
+    other parts are broken.
+    """
+    parts = _parts(facts)
+    frames, edges = _edges(facts, first_labels)
+    centred = edges.is_centred == 1
+    behind = parts.of[edges.after]
+    table = np.stack([behind, edges.frame, edges.entry, parts.sign[edges.after]], 1)
+    table = np.unique(table[centred], axis=0)
+    broken = np.ones(len(parts.degenerate), dtype=bool)
+    broken[table[:, 0]] = False
+    twice = table[1:, 0] == table[:-1, 0]
+    broken[table[1:, 0][twice]] = True
+    broken[behind[~centred]] = True
+    broken[parts.of[edges.before]] = True
+    broken |= _special(facts, parts)
+    frame, entry = np.full(len(broken), FIXED), np.full(len(broken), FIXED)
+    sign = np.ones(len(broken), dtype=np.int64)
+    frame[table[:, 0]], entry[table[:, 0]], sign[table[:, 0]] = table[:, 1:].T
+    classes = Classes(parts.of, parts.sign * sign[parts.of], parts.degenerate)
+    return Spaces(classes, broken, frame[parts.of], entry[parts.of], frames)
+
+
+def _parts(facts: Facts) -> Classes:
+    empty = np.empty((0, 2), dtype=np.int64)
+    same, dual = np.concatenate([empty, *facts.same]), np.concatenate([empty, *facts.dual])
+    return signed_classes(facts.count, same, dual)
+
+
 @final
 @dataclass(frozen=True)
 class _Edges:
-    """Gains coordinate by coordinate: labels before and behind, frame, and entry of it."""
+    """Gains coordinate by coordinate: labels before and behind, frame, entry of it, and whether
+    what is multiplied has mean zero."""
 
     before: Labels
     after: Labels
     frame: Labels
     entry: Labels
+    is_centred: Labels
 
 
 def _edges(facts: Facts, first_labels: dict[str, int]) -> tuple[tuple[Frame, ...], _Edges]:
@@ -81,12 +110,14 @@ def _edges(facts: Facts, first_labels: dict[str, int]) -> tuple[tuple[Frame, ...
                 gain.after,
                 np.full(len(gain.before), number[gain.parameter, gain.offset]),
                 gain.entries - first_labels[gain.parameter],
+                np.full(len(gain.before), gain.is_centred),
             ]
         )
         for gain in facts.gains
     ]
     frames = tuple(Frame(*name, power=power) for name in names for power in (1, -1))
-    return frames, _Edges(*np.concatenate(columns, 1))
+    empty = np.empty((5, 0), dtype=np.int64)
+    return frames, _Edges(*np.concatenate([empty, *columns], 1))
 
 
 def _joined(facts: Facts, parts: Classes, frames: tuple[Frame, ...], edges: _Edges) -> Spaces:

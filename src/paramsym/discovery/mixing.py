@@ -15,7 +15,7 @@ import numpy as np
 
 from paramsym.discovery.balances import Classes
 from paramsym.discovery.facts import Facts, count_entries
-from paramsym.discovery.framing import Spaces, spaces
+from paramsym.discovery.framing import Spaces, behind_centring, spaces
 from paramsym.discovery.labels import FIXED, Labels, Value
 
 
@@ -57,10 +57,13 @@ class Mixing:
     Attributes:
         cells: Hidden spaces of dimension 2 or more.
         spaces: Labels grouped by coordinate; signs are oriented alike within a cell.
+        fix_hyperplanes: Whether only matrices act that fix all vectors of mean zero; then labels of
+            sign + transform as such vectors do.
     """
 
     cells: tuple[Cell, ...]
     spaces: Spaces
+    fix_hyperplanes: bool = False
 
     @property
     def classes(self) -> Classes:
@@ -71,6 +74,27 @@ class Mixing:
 def mixing(facts: Facts, parameters: dict[str, Value]) -> Mixing:
     """The cells of a walk."""
     found = spaces(facts, _first_labels(parameters))
+    classes = found.classes
+    cells, flipped = _cells(found, facts, parameters)
+    turns = flipped[classes.of]
+    sign = np.where(turns, -classes.sign, classes.sign)
+    # Seen the other way round, g is its dual, and the frame of g' = γ g γ⁻¹ its inverse.
+    frame = np.where(turns & (found.frame != FIXED), found.frame ^ 1, found.frame)
+    oriented = replace(found, classes=replace(classes, sign=sign), frame=frame)
+    return Mixing(tuple(cell for cell in cells if cell.has_group), oriented)
+
+
+def fixing(facts: Facts, parameters: dict[str, Value]) -> Mixing:
+    """The spaces behind LayerNorms on which matrices act that fix what these put out."""
+    found = behind_centring(facts, _first_labels(parameters))
+    cells, _ = _cells(found, facts, parameters)
+    return Mixing(tuple(cells), found, fix_hyperplanes=True)
+
+
+def _cells(
+    found: Spaces, facts: Facts, parameters: dict[str, Value]
+) -> tuple[list[Cell], np.ndarray]:
+    """Classes that every op treats alike; and whether each class was turned to see that."""
     classes = found.classes
     isolated = found.broken | _mask(classes, facts.isolated)
     rotated = classes.degenerate | _mask(classes, facts.rotated)
@@ -83,20 +107,15 @@ def mixing(facts: Facts, parameters: dict[str, Value]) -> Mixing:
     members: dict[bytes, list[int]] = defaultdict(list)
     for k, signature in signatures.items():
         members[signature].append(k)
-    cells = (
+    cells = [
         Cell(
             tuple(sorted(group)),
             *(bool(m[group].any()) for m in (rotated, turned, centred, framed)),
         )
         for group in members.values()
         if len(group) > 1
-    )
-    turns = flipped[classes.of]
-    sign = np.where(turns, -classes.sign, classes.sign)
-    # Seen the other way round, g is its dual, and the frame of g' = γ g γ⁻¹ its inverse.
-    frame = np.where(turns & (found.frame != FIXED), found.frame ^ 1, found.frame)
-    oriented = replace(found, classes=replace(classes, sign=sign), frame=frame)
-    return Mixing(tuple(cell for cell in cells if cell.has_group), oriented)
+    ]
+    return cells, flipped
 
 
 def _mask(classes: Classes, labels: list[Labels]) -> np.ndarray:

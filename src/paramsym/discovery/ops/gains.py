@@ -14,9 +14,11 @@ def may_be_gain(value: Value) -> bool:
     return bool(layer.axes) and set(varies) <= set(layer.axes)
 
 
-def behind_gain(facts: Facts, layer: Layer, gain: Value) -> Labels | None:
+def behind_gain(
+    facts: Facts, layer: Layer, gain: Value, *, is_centred: bool = False
+) -> Labels | None:
     """Labels of the coordinates of a layer times a gain, in whose shape it broadcasts; `None` where
-    they do not stand one to one."""
+    they do not stand one to one. `is_centred`: what is multiplied has mean zero."""
     if not may_be_gain(gain) or layer.exponent != 1 or (layer.labels == FIXED).any():
         return None
     assert gain.parameter is not None
@@ -25,7 +27,9 @@ def behind_gain(facts: Facts, layer: Layer, gain: Value) -> Labels | None:
     fits = all(size in (1, whole) for size, whole in sizes)
     if not fits or (entries.labels == FIXED).any():
         return None
-    return facts.multiply(layer.labels, entries.labels, gain.parameter, gain.offset)
+    return facts.multiply(
+        layer.labels, entries.labels, gain.parameter, gain.offset, is_centred=is_centred
+    )
 
 
 def multiplied(call: Call, value: Value, gain: Value) -> Value | None:

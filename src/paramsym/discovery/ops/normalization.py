@@ -64,7 +64,10 @@ def _norm_of_samples(call: Call, *, centred: bool) -> Value:
     axes = tuple(range(ndim - normalized, ndim))
     space = _rotated(call, value, axes, centred=centred)
     _erase_scale(call, value, axes)
-    return _affine(call, value.shape[ndim - normalized :], space)
+    if space is None and normalized == 1:  # nothing mixes before the gain, but behind it may
+        space = Layer(call.facts.fresh((1,) * (ndim - 1) + value.shape[-1:]))
+        call.facts.isolate(space.labels)
+    return _affine(call, value.shape[ndim - normalized :], space, is_centred=centred)
 
 
 @rule("group_norm", "native_group_norm")
@@ -127,7 +130,13 @@ def _channel_shape(value: Value) -> tuple[int, ...]:
     return (value.shape[1],) + (1,) * (len(value.shape) - 2)
 
 
-def _affine(call: Call, shape: tuple[int, ...], space: Layer | None = None) -> Value:
+def _affine(
+    call: Call,
+    shape: tuple[int, ...],
+    space: Layer | None = None,
+    *,
+    is_centred: bool = False,
+) -> Value:
     """The gain and the bias, viewed in `shape`, on what is normalised; `space` are coordinates of
     that which rotations may mix."""
     facts, weight, bias = call.facts, call["weight"], call.get("bias")
@@ -139,7 +148,7 @@ def _affine(call: Call, shape: tuple[int, ...], space: Layer | None = None) -> V
             facts.isolate(space.labels)
         return call.output()
     gain = Value(shape, _viewed(weight, shape), parameter=weight.parameter, offset=weight.offset)
-    labels = None if space is None else behind_gain(facts, space, gain)
+    labels = space and behind_gain(facts, space, gain, is_centred=is_centred)
     if labels is None:
         facts.isolate_all(weight)
         if space is not None:
