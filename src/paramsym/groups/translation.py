@@ -6,7 +6,7 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from paramsym.groups.group import Group
+from paramsym.groups.group import Group, machine_epsilon
 
 
 @final
@@ -53,7 +53,7 @@ class Translation(Group):
     def contains(self, g: Tensor) -> bool:
         if tuple(g.shape) != self.shape or not bool(torch.isfinite(g).all()):
             return False
-        tolerance = 16 * eps_of(g) * self.n * float(g.abs().max())
+        tolerance = 16 * machine_epsilon(g) * self.n * float(g.abs().max())
         return not self.mean_free or bool((g - self.project(g)).abs().max() <= tolerance)
 
     def project(self, P: Tensor) -> Tensor:

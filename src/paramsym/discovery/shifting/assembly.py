@@ -14,8 +14,8 @@ from paramsym.terms import Slot
 def shift_families_of(run: Run) -> list[Family]:
     """All translations of a run.
 
-    Where data decide what runs, other data may read the same values elsewhere, and nothing is
-    known.
+    Where data decide what runs and a part of the model did not, that part may read the same values,
+    and nothing is known.
     """
     if run.decides:
         return []

@@ -41,9 +41,10 @@ class Source(Protocol):
 
 def families_taken_up(run: Run, name: str, killed: Tolerance | None) -> Iterator[Family]:
     """Shifts of the entries of a parameter that biases behind it take up."""
-    if is_weight(run, name):
+    table = is_table(run, name)
+    if is_weight(run, name) and not table:
         return
-    places = entries_of(run.parameters[name].shape, is_table(run, name))
+    places = entries_of(run.parameters[name].shape, table)
     if places is not None:
         yield from families_of(Entries(run, name), places, killed)
 

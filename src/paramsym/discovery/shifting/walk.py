@@ -26,7 +26,7 @@ from paramsym.discovery.shifting.layout import NONE
 from paramsym.discovery.shifting.looking_up import LookUp
 from paramsym.discovery.shifting.normalising import centering
 from paramsym.discovery.shifting.registry import OPS, Call, Key, Op, Refused
-from paramsym.discovery.shifting.tolerance import Tolerance, meet, pinned, unread
+from paramsym.discovery.shifting.tolerance import UNREAD, Tolerance, meet, pinned, unread
 from paramsym.discovery.shifting.values import Piece, Pivot, Value, View
 from paramsym.discovery.shifting.words import Word
 
@@ -79,7 +79,8 @@ class Run:
         uses: Where every value is read by a call.
         outputs: Values that the model returns, or that are lost sight of.
         tolerances: For every use of a value that depends on parameters what goes unnoticed there.
-        decides: Whether data decide what runs, so that parts that are not read may be another time.
+        decides: Whether data decide what runs and this run leaves something out, so that other
+            data may have values read where this run does not.
         strict: Raise where an op fails on arguments that it does not foresee.
     """
 
@@ -114,7 +115,10 @@ def run_of(recording: Recording, *, strict: bool = False) -> Run:
     """Walk forward, then backward."""
     defined = _Defined(recording, strict)
     run = defined.run
-    _tolerances(run)
+    known = _tolerances(run)
+    if any(record.is_sink for record in recording.records):
+        left = any(bool((known[i].labels == UNREAD).any()) for i in run.roots)
+        run.decides = left or bool(recording.unused)
     return run
 
 
@@ -138,7 +142,6 @@ class _Defined:
         self._start()
         for record, outputs, stale in self.records:
             self._step(record, outputs, not stale)
-        self.run.decides = any(record.is_sink for record in recording.records)
 
     def _start(self) -> None:
         recording, values = self.recording, self.run.values
@@ -286,8 +289,8 @@ def _defined_once(
     return found, [current.get(i, i) for i in recording.outputs]
 
 
-def _tolerances(run: Run) -> None:
-    """The backward walk."""
+def _tolerances(run: Run) -> dict[int, Tolerance]:
+    """The backward walk; what goes unnoticed of every value."""
     known: dict[int, Tolerance] = {}
 
     def of(i: int | None, shape: tuple[int, ...] | None) -> Tolerance:
@@ -319,3 +322,4 @@ def _tolerances(run: Run) -> None:
             run.tolerances[position, key] = tolerance
             before = known.get(value.number)
             known[value.number] = tolerance if before is None else meet(before, tolerance)
+    return known
