@@ -13,17 +13,23 @@ from typing import final
 import torch
 from torch import Tensor
 
-from paramsym.action import act, moment, moments, tangent
+from paramsym.action import act, act_
 from paramsym.conserved import conserved
 from paramsym.family import Family
 from paramsym.groups import Affine, ComplexScaling, GeneralLinear
 from paramsym.orbit.coupling import all_commute, overlaps_itself
-from paramsym.orbit.target_matrices import lyapunov, symmetric_exp
+from paramsym.orbit.target_newton import (
+    Field,
+    exponential,
+    newton_step,
+    norm,
+    scale_squares,
+    spectral,
+)
 from paramsym.orbit.target_scalings import ScalingProblem, as_elements
 from paramsym.orbit.target_spaces import as_element, grams, linear_part, reach
 
 Letters = list[tuple[Family, Tensor]]
-Field = dict[str, Tensor]
 
 SWEEPS = 6
 NEWTON_STEPS = 60
@@ -48,43 +54,60 @@ class JointProblem:
     params: dict[str, Tensor]
     eps: float
     letters: Letters = field(default_factory=list)
-    _start: dict[str, Tensor] | None = None
+    _start: Mapping[str, Tensor] = field(init=False)
+    _sizes: dict[str, Tensor] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        if all_commute(self.families):
-            self._start = self.params
+        self._start = self.params
+        self.params = {k: p.clone() for k, p in self.params.items()}
+        self._commuting = all_commute(self.families)
 
     def solve(self) -> float:
         """Move the parameters; the largest gap that is left, relative to the terms of Q."""
-        gap, goal = self.gap(), 8 * self.eps
-        for _ in range(SWEEPS):
-            if gap <= goal:
-                return gap
-            before = gap
-            self._sweep()
-            gap = self.gap()
-            if gap > before / 16:  # Newton is faster
-                break
-        if len(self.families) == 1 and not overlaps_itself(self.families[0]):
+        goal = 8 * self.eps
+        gap = self._swept(self.gap(), goal)
+        if len(self.families) > 1 or overlaps_itself(self.families[0]):
+            for _ in range(NEWTON_STEPS):
+                if gap <= goal:
+                    break
+                before = gap
+                if not self._advance(self._newton(self.families, min(0.1, gap**0.5) / 4)):
+                    break
+                gap = self.gap()
+                if gap > before / 2 and before <= 256 * self.eps:
+                    break
+        return self._settled(gap)
+
+    def _settled(self, gap: float) -> float:
+        """The gap of the element that is returned, with its own rounding. Where families commute
+        it is one letter each, and a last sweep closes what its rounding opened."""
+        if not self._commuting or not self.letters:
             return gap
-        for _ in range(NEWTON_STEPS):
-            if gap <= goal:
-                break
-            before = gap
-            step = self._newton(list(self.families), accuracy=min(0.1, gap**0.5) / 4)
-            if not self._advance(step):
-                break
-            gap = self.gap()
-            if gap > before / 2 and before <= 256 * self.eps:
-                break
+        gap = self._restarted()
+        if 8 * self.eps < gap < 1e6 * self.eps:
+            letters = self.letters
+            self._sweep(gap)
+            further = self._restarted()
+            if further < gap:
+                return further
+            self.letters = letters
         return gap
+
+    def _restarted(self) -> float:
+        """Follow one letter a family from the start; the gap there."""
+        self.letters = joined(self.letters)
+        self.params = act(self.letters, self._start)
+        self._sizes = None
+        return self.gap()
 
     def gap(self) -> float:
         """The largest distance to a target, relative to the size of the terms of Q."""
         found, worst = conserved(self.families, self.params), 0.0
+        if self._sizes is None:
+            self._sizes = {family.name: self._size(family) for family in self.families}
         for family in self.families:
             gap = (self.target[family.name] - found[family.name].double().cpu()).abs()
-            size = self._size(family)
+            size = self._sizes[family.name]
             worst = max(worst, float((gap / torch.where(size > 0, size, 1.0)).max()))
         return worst
 
@@ -94,26 +117,50 @@ class JointProblem:
             held = [self.params[term.target.parameter].double().norm() for term in family.terms]
             return torch.stack(held).sum().cpu()
         if family.group.diagonal:
-            return self._scale_squares(family, 1)
+            return scale_squares(family, self.params, 1)
         A, B = grams(family, self.params)
         return (A + B).diagonal(dim1=-2, dim2=-1).sum(-1).max()
 
-    def _scale_squares(self, family: Family, power: int) -> Tensor:
-        """Σ |d|^power w of every coordinate of a scaling."""
-        total = torch.zeros(family.group.shape, dtype=torch.float64)
-        for port in family.ports:
-            alone = Family(family.name, family.group, (port,))
-            share = moment(alone, self.params, self.params).double().cpu().abs()
-            total = total + share * abs(port.degree) ** (power - 1)
-        return total
-
     # -- sweeps ------------------------------------------------------------------------------
 
-    def _sweep(self) -> None:
+    def _swept(self, gap: float, goal: float) -> float:
+        """Sweeps while each is worth it; the gap after them.
+
+        Gaps of sweeps shrink like ρᵏ, mostly along one direction; where the last two sweeps agree
+        on ρ, the sum of all the steps to come is taken at once.
+        """
+        last = 0.0
+        for _ in range(SWEEPS):
+            if gap <= goal:
+                break
+            before, count = gap, len(self.letters)
+            self._sweep(gap)
+            gap = self.gap()
+            rate = gap / before
+            if rate > 1 / 4:
+                break
+            if goal < gap and last / 2 < rate < 2 * last:
+                gap, last = self._extrapolated(gap, self.letters[count:], rate), 0.0
+            else:
+                last = rate
+        return gap
+
+    def _extrapolated(self, gap: float, step: Letters, rate: float) -> float:
+        """Repeat the step ρ/(1 − ρ) times, if that brings the targets nearer."""
+        params, letters = {k: p.clone() for k, p in self.params.items()}, list(self.letters)
+        self._move(_to_the_power(step, rate / (1 - rate)))
+        further = self.gap()
+        if further < gap:
+            return further
+        self.params, self.letters = params, letters
+        return gap
+
+    def _sweep(self, gap: float) -> None:
         scalings = [f for f in self.families if is_scaling(f)]
         if scalings:
             problem = ScalingProblem.at(scalings, self.params)
-            u, _ = problem.solve(scaling_target(scalings, self.target), self.eps)
+            # No better than the other families will leave it.
+            u, _ = problem.solve(scaling_target(scalings, self.target), self.eps, gap / 100)
             self._move(as_elements(scalings, u))
         for family in self.families:
             if is_scaling(family):
@@ -127,97 +174,32 @@ class JointProblem:
             self._move([(family, as_element(family, linear))])
 
     def _move(self, letters: Letters) -> None:
-        """Follow the letters. Where families commute the start is moved anew by the products, so
-        that the gaps are those of the one element that is returned, with its rounding."""
-        if self._start is None:
-            self.params = act(letters, self.params)
-            self.letters += letters
-        else:
-            self.letters = joined(self.letters + letters)
-            self.params = act(self.letters, self._start)
+        act_(letters, self.params)
+        self.letters += letters
 
     # -- Newton's method -----------------------------------------------------------------------
+
+    def _newton(self, families: Sequence[Family], accuracy: float) -> Field:
+        return newton_step(families, self._gaps(families, self.params), self.params, accuracy)
 
     def _gaps(self, families: Sequence[Family], params: Mapping[str, Tensor]) -> Field:
         found = conserved(families, params)
         return {f.name: self.target[f.name] - found[f.name].double().cpu() for f in families}
 
-    def _newton(self, families: list[Family], accuracy: float) -> Field:
-        """Symmetric generators x along which Q changes by the gaps, to first order.
-
-        For laws quadratic in θ, dQ = 2Gx with the Gram matrix G; for linear ones Gx.
-        """
-        gaps = self._gaps(families, self.params)
-        right = {f.name: gaps[f.name] / (2 if f.ports else 1) for f in families}
-        precondition = self._preconditioner(families)
-
-        def product(x: Field) -> Field:
-            moved = tangent([(f, x[f.name]) for f in families], self.params)
-            covector = {
-                k: moved[k] if k in moved else torch.zeros_like(p) for k, p in self.params.items()
-            }
-            found = moments(families, self.params, covector)
-            return {f.name: f.group.symmetric(found[f.name]).double().cpu() for f in families}
-
-        x = {k: torch.zeros_like(v) for k, v in right.items()}
-        residual = right
-        z = precondition(residual)
-        direction, now = z, _dot(residual, z)
-        goal = accuracy**2 * now
-        for _ in range(200):
-            if now <= goal or now <= 0:
-                break
-            image = product(direction)
-            curvature = _dot(direction, image)
-            if curvature <= 0:
-                break
-            x = _sum(x, direction, now / curvature)
-            residual = _sum(residual, image, -now / curvature)
-            z = precondition(residual)
-            following = _dot(residual, z)
-            direction = _sum(z, direction, following / now)
-            now = following
-        return x
-
-    def _preconditioner(self, families: Sequence[Family]):
-        inverses = {family.name: self._inverse(family) for family in families}
-        return lambda r: {name: inverses[name](value) for name, value in r.items()}
-
-    def _inverse(self, family: Family):
-        """The family's own block of the Gram matrix, inverted."""
-        group = family.group
-        if group.diagonal or not family.ports:
-            if family.ports:
-                diagonal = self._scale_squares(family, 2)
-            else:
-                ones = torch.ones(group.shape, dtype=torch.float64)
-                moved = tangent([(family, ones)], self.params)
-                covector = {k: moved.get(k, torch.zeros_like(p)) for k, p in self.params.items()}
-                diagonal = moment(family, self.params, covector).double().cpu().abs()
-            safe = torch.where(diagonal > 0, 1 / torch.where(diagonal > 0, diagonal, 1.0), 0.0)
-            return lambda r: safe * r
-        A, B = grams(family, self.params)
-
-        def solve(r: Tensor) -> Tensor:
-            M = lyapunov(A + B, 2 * linear_part(family, r))
-            padded = group.from_parts(M, M.new_zeros(M.shape[:2]) if group.translates else None)
-            return group.symmetric(group.project(padded))
-
-        return solve
-
     def _advance(self, step: Field) -> bool:
         """Go along the step as far as the gaps fall; whether they did."""
         chosen = [f for f in self.families if f.name in step]
-        largest = max((_spectral(f, step[f.name]) for f in chosen), default=0.0)
+        largest = max((spectral(f, step[f.name]) for f in chosen), default=0.0)
         if largest == 0:
             return False
-        before = _norm(self._gaps(chosen, self.params))
+        before = norm(self._gaps(chosen, self.params))
         t = min(1.0, LARGEST_STEP / largest)
         while t > 1e-4:
-            letters = [(f, _exponential(f, t * step[f.name])) for f in chosen]
+            letters = [(f, exponential(f, t * step[f.name])) for f in chosen]
             tried = act(letters, self.params)
-            if _norm(self._gaps(chosen, tried)) <= (1 - t / 4) * before:
-                self._move(letters)
+            if norm(self._gaps(chosen, tried)) <= (1 - t / 4) * before:
+                self.params = tried
+                self.letters += letters
                 return True
             t /= 2
         return False
@@ -256,27 +238,19 @@ def scaling_target(families: Sequence[Family], target: Mapping[str, Tensor]) -> 
     return torch.cat(parts)
 
 
-def _exponential(family: Family, M: Tensor) -> Tensor:
-    if family.group.diagonal or not family.ports:
-        return family.group.exp(M)
-    return as_element(family, symmetric_exp(linear_part(family, M)))
-
-
-def _spectral(family: Family, M: Tensor) -> float:
-    if not family.ports:  # translations are linear: no step is too long
-        return 1e-300 if bool(M.any()) else 0.0
-    if family.group.diagonal:
-        return float(M.abs().max())
-    return float(torch.linalg.matrix_norm(linear_part(family, M), 2).max())
-
-
-def _dot(a: Field, b: Field) -> float:
-    return sum(float((a[k] * b[k]).sum()) for k in a)
-
-
-def _sum(a: Field, b: Field, factor: float) -> Field:
-    return {k: a[k] + factor * b[k] for k in a}
-
-
-def _norm(a: Field) -> float:
-    return _dot(a, a) ** 0.5
+def _to_the_power(letters: Letters, exponent: float) -> Letters:
+    """g^exponent of scalings, shifts, and matrices near the unit that are nearly symmetric."""
+    powers = []
+    for family, g in letters:
+        group = family.group
+        if not family.ports:
+            powers.append((family, exponent * g))
+        elif group.diagonal:
+            powers.append((family, g**exponent))
+        else:
+            linear = group.linear(g)
+            assert linear is not None
+            values, vectors = torch.linalg.eigh((linear + linear.mT) / 2)
+            inner = (vectors * values.clamp(min=0.1)[..., None, :] ** exponent) @ vectors.mT
+            powers.append((family, as_element(family, inner)))
+    return powers

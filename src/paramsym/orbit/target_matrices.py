@@ -12,7 +12,7 @@ LARGEST_STEP = 2.0
 """Largest eigenvalue of a step M, in exp(M)."""
 
 DEFINITE = 1e-10
-"""Smallest eigenvalue, relative to the largest, from which A and B count as positive definite."""
+"""Smallest eigenvalue, relative to the mean, from which A and B count as positive definite."""
 
 SINGULAR = 1e-13
 """Sums of two eigenvalues of A + B below this, relative to the largest, are directions in which Q
@@ -21,31 +21,30 @@ does not move to first order."""
 
 def definite(S: Tensor) -> Tensor:
     """For every matrix of a batch, whether it is positive definite, safely beyond rounding."""
-    values = torch.linalg.eigvalsh(S)
-    return values[..., 0] > DEFINITE * values[..., -1].clamp(min=torch.finfo(S.dtype).tiny)
+    mean = S.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None, None]
+    one = torch.eye(S.shape[-1], dtype=S.dtype)
+    return (torch.linalg.cholesky_ex(S - DEFINITE * mean * one).info == 0) & (mean[..., 0, 0] > 0)
 
 
 def scalar_target(A: Tensor, B: Tensor, q: Tensor) -> Tensor:
     """The symmetric positive g with Q = qI, for A and B positive definite.
 
-    P = A^−½ [q/2 + (q²/4 + A^½BA^½)^½] A^−½ and g = P^½; for q = 0, P is the geometric mean of A⁻¹
-    and B.
+    P = gᵀg solves PAP − B = qP. With A = LLᵀ and Z = LᵀPL this is Z² − qZ = LᵀBL; for q = 0, P is
+    the geometric mean of A⁻¹ and B.
 
     Args:
         A: `[copies, h, h]`.
         B: `[copies, h, h]`.
         q: `[copies]`.
     """
-    values, vectors = torch.linalg.eigh(A)
-    root = _rebuilt(vectors, values.clamp(min=0).sqrt())
-    inverse = _rebuilt(vectors, values.rsqrt())
-    mu, inner = torch.linalg.eigh(_even(root @ B @ root))
+    L = torch.linalg.cholesky(A)
+    mu, inner = torch.linalg.eigh(_even(L.mT @ B @ L))
     mu, half = mu.clamp(min=0), q[..., None] / 2
     distance = torch.hypot(half, mu.sqrt())
     # Of q/2 ± the root, the form without cancellation.
     Z = torch.where(half >= 0, half + distance, mu / (distance - half))
-    P = _even(inverse @ _rebuilt(inner, Z) @ inverse)
-    values, vectors = torch.linalg.eigh(P)
+    factor = torch.linalg.solve_triangular(L.mT, inner * Z[..., None, :].sqrt(), upper=True)
+    values, vectors = torch.linalg.eigh(_even(factor @ factor.mT))
     return _rebuilt(vectors, values.clamp(min=0).sqrt())
 
 
@@ -71,10 +70,10 @@ def newton(A: Tensor, B: Tensor, target: Tensor, eps: float) -> tuple[Tensor, Te
         if bool((gap <= eps * _size(X + Y)).all()):
             break
         M = lyapunov(X + Y, target - X + Y)
-        largest = torch.linalg.matrix_norm(M, 2)
-        t = (LARGEST_STEP / largest.clamp(min=torch.finfo(A.dtype).tiny)).clamp(max=1.0)
-        accepted = torch.zeros(len(A), dtype=torch.bool)
         values, vectors = torch.linalg.eigh(M)
+        largest = values.abs().amax(-1).clamp(min=torch.finfo(A.dtype).tiny)
+        t = (LARGEST_STEP / largest).clamp(max=1.0)
+        accepted = torch.zeros(len(A), dtype=torch.bool)
         for _ in range(12):
             stretch = (t[:, None] * values).exp()
             step, back = _rebuilt(vectors, stretch), _rebuilt(vectors, 1 / stretch)

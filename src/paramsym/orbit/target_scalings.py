@@ -1,7 +1,7 @@
 """Conserved quantities of all scalings of a model at once: a convex problem in the log-scales.
 
 ½ Σ w e^{2Du} − ⟨Q*, u⟩ is convex in the log-scales u, and its gradient is Q − Q*
-(docs/derivations.md §17). Two sweeps of the closed form, family by family, start Newton's method,
+(docs/derivations.md §17). A sweep of the closed form, family by family, starts Newton's method,
 whose equations conjugate gradients solve.
 """
 
@@ -18,6 +18,9 @@ from paramsym.orbit.target_neurons import attainable, log_scales
 from paramsym.orbit.target_weights import Squares, squares, unknowns
 
 NEWTON_STEPS = 60
+STARTING = 0.1
+"""Relative gap from which a sweep of the closed form comes before Newton's method."""
+
 LARGEST_STEP = 4.0
 """Longest step in a log-scale: terms change by e^8 at most."""
 
@@ -51,53 +54,52 @@ class ScalingProblem:
     def potential(self, u: Tensor, target: Tensor) -> float:
         """½ Σ w e^{2Du} − ⟨Q*, u⟩."""
         ends = _ended(u)
-        total = sum(float(_marginals(part, ends)[0].sum()) for part in self.parts)
+        total = sum(float(_marginal(part, ends, 0).sum()) for part in self.parts)
         return total / 2 - float(target @ u)
 
     def by_degree(self, u: Tensor, start: int, stop: int) -> dict[float, Tensor]:
         """Sums of squares of the unknowns from `start` to `stop`, by the degree of their port."""
         ends, found = _ended(u), {}
         for part in self.parts:
-            marginals: tuple[Tensor, ...] | None = None
             for k, side in enumerate(part.sides):
+                marginal: Tensor | None = None
                 for slots, degree in zip(side.slots, side.degrees.tolist(), strict=True):
-                    if int(slots.min()) >= stop or not bool(
-                        ((slots >= start) & (slots < stop)).any()
-                    ):
+                    if not bool(((slots >= start) & (slots < stop)).any()):
                         continue
-                    marginals = marginals or _marginals(part, ends)
+                    marginal = _marginal(part, ends, k) if marginal is None else marginal
                     sums = found.setdefault(degree, u.new_zeros(self.count + 1))
-                    sums.index_add_(0, slots, marginals[k])
+                    sums.index_add_(0, slots, marginal)
         return {degree: sums[start:stop] for degree, sums in found.items()}
 
-    def solve(self, target: Tensor, eps: float) -> tuple[Tensor, float]:
-        """The log-scales that reach the target, and the largest relative gap that is left."""
+    def solve(self, target: Tensor, eps: float, goal: float = 0.0) -> tuple[Tensor, float]:
+        """The log-scales that reach the target, and the largest relative gap that is left.
+
+        Args:
+            target: Q*, `[count]`, which every neuron must be able to reach.
+            eps: Relative accuracy of the parameters.
+            goal: Largest relative gap to stop at; that of rounding where smaller.
+        """
+        goal = max(goal, 4 * eps)
         u = torch.zeros(self.count, dtype=torch.float64)
-        gap = float("inf")
-        for _ in range(2):
-            u = self._sweep(u, target)
-            gap, _ = self._gap(u, target)
-            if gap <= 4 * eps:
-                return u, gap
-        best, best_gap = u, gap
+        best, best_gap = u, self._gap(u, target)
+        if best_gap > STARTING:
+            best = u = self._sweep(u, target)
+            best_gap = self._gap(u, target)
         for _ in range(NEWTON_STEPS):
-            u = self._newton(u, target, best_gap)
-            gap, _ = self._gap(u, target)
-            if gap < best_gap / 2:
-                best, best_gap = u, gap
-                if gap <= 4 * eps:
-                    break
-            elif best_gap <= 256 * eps:
+            if best_gap <= goal:
                 break
-            else:
-                best, best_gap = (u, gap) if gap < best_gap else (best, best_gap)
+            u = self._newton(u, target, best_gap, eps)
+            gap = self._gap(u, target)
+            stalled = gap > best_gap / 2 and best_gap <= 256 * eps
+            if gap < best_gap:
+                best, best_gap = u, gap
+            if stalled:
+                break
         return best, best_gap
 
-    def _gap(self, u: Tensor, target: Tensor) -> tuple[float, Tensor]:
+    def _gap(self, u: Tensor, target: Tensor) -> float:
         value, size = self.values(u)
-        gap = target - value
-        relative = gap.abs() / torch.where(size > 0, size, 1.0)
-        return float(relative.max()) if self.count else 0.0, gap
+        return float(((target - value).abs() / torch.where(size > 0, size, 1.0)).max())
 
     def _sweep(self, u: Tensor, target: Tensor) -> Tensor:
         """Every family's own targets reached in turn, as if the others stood still."""
@@ -112,7 +114,7 @@ class ScalingProblem:
             start = stop
         return u
 
-    def _newton(self, u: Tensor, target: Tensor, gap_now: float) -> Tensor:
+    def _newton(self, u: Tensor, target: Tensor, gap_now: float, eps: float) -> Tensor:
         ends = _ended(u)
         marginals = [_marginals(part, ends) for part in self.parts]
         value, diagonal = u.new_zeros(2, self.count + 1)
@@ -127,10 +129,11 @@ class ScalingProblem:
             marginals, ends, gap, 2 * diagonal[:-1], min(0.1, gap_now**0.5)
         )
         step = step * min(1.0, LARGEST_STEP / max(float(step.abs().max()), 1e-300))
-        before, slope, t = self.potential(u, target), float(gap @ step), 1.0
+        half = sum(float(sums[0].sum()) for sums in marginals) / 2
+        before, slope, t = half - float(target @ u), float(gap @ step), 1.0
         size = abs(before) + float((target * u).abs().sum())
         # Rounding of the potential must not stop steps near the end, where the full one is right.
-        slack = 64 * torch.finfo(torch.float64).eps * size
+        slack = 64 * eps * size
         while t > 1e-4 and self.potential(u + t * step, target) > before - 1e-4 * t * slope + slack:
             t /= 2
         return u + t * step
@@ -202,16 +205,18 @@ def _ended(u: Tensor) -> Tensor:
 
 
 def _marginals(part: Squares, ends: Tensor) -> tuple[Tensor, ...]:
-    """Σ w e^{2Du} over everything but one side, for each side, in float64."""
-    scales = [(2 * side.spread(ends)).exp() for side in part.sides]
+    """Σ w e^{2Du} over everything but one side, for each side."""
+    return tuple(_marginal(part, ends, k) for k in range(len(part.sides)))
+
+
+def _marginal(part: Squares, ends: Tensor, k: int) -> Tensor:
+    """Σ w e^{2Du} over everything but side `k`, in float64."""
     w = part.sums
-    if len(scales) == 1:
-        return (w.double() * scales[0],)
-    rows, columns = scales
-    return (
-        rows * (w @ columns.to(w)).double(),
-        columns * (w.mT @ rows.to(w)).double(),
-    )
+    own = (2 * part.sides[k].spread(ends)).exp()
+    if len(part.sides) == 1:
+        return own * w.double()
+    other = (2 * part.sides[1 - k].spread(ends)).exp().to(w)
+    return own * ((w @ other) if k == 0 else (w.mT @ other)).double()
 
 
 def as_elements(families: Sequence[Family], u: Tensor) -> list[tuple[Family, Tensor]]:
