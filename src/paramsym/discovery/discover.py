@@ -9,7 +9,6 @@ import torch.utils._pytree as pytree
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from paramsym.discovery.assembly import fixing_families, mixing_families, scaling_families
 from paramsym.discovery.composites import taken_apart
 from paramsym.discovery.dispatching import record_run
 from paramsym.discovery.exporting import export, from_program
@@ -17,6 +16,7 @@ from paramsym.discovery.facts import Facts
 from paramsym.discovery.gradients import altered_gradients
 from paramsym.discovery.labels import FIXED
 from paramsym.discovery.losses import seen_by
+from paramsym.discovery.matrix_families import fixing_families, mixing_families
 from paramsym.discovery.mixing import fixing, mixing
 from paramsym.discovery.naming import distinct_names
 from paramsym.discovery.ops import RULES
@@ -25,6 +25,7 @@ from paramsym.discovery.permuting import discrete_families
 from paramsym.discovery.pinning import pins
 from paramsym.discovery.recording import Recording, rejected
 from paramsym.discovery.scaling import scalings
+from paramsym.discovery.scaling_families import scaling_families
 from paramsym.discovery.shifting import shift_families
 from paramsym.discovery.verify import verify
 from paramsym.discovery.walk import walk

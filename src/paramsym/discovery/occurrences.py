@@ -1,0 +1,84 @@
+"""Where coordinates stand in parameters, and ports made of it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import final
+
+import numpy as np
+import torch
+
+from paramsym.discovery.balances import Classes
+from paramsym.discovery.labels import FIXED, Labels, Value
+from paramsym.discovery.naming import family_name
+from paramsym.family import EXACT, Exactness, Family
+from paramsym.groups import Group
+from paramsym.ports import Frame, Port
+
+
+@final
+@dataclass(frozen=True)
+class Occurrences:
+    """Where classes stand in one layer of one parameter.
+
+    Attributes:
+        parameter: Its name.
+        layer: Number of the layer.
+        view: Shape of the parameter.
+        axes: Axes along which the layer varies.
+        classes: Class of every row along the axes, `FIXED` where there is none.
+        signs: Its sign.
+    """
+
+    parameter: str
+    layer: int
+    view: tuple[int, ...]
+    axes: tuple[int, ...]
+    classes: Labels
+    signs: Labels
+
+    def blocks(self, wanted: np.ndarray) -> Iterator[tuple[int, int, list[int]]]:
+        """(class, sign, rows) of each class that is wanted (a mask over classes)."""
+        rows = np.flatnonzero((self.classes != FIXED) & wanted[self.classes])
+        rows = rows[np.lexsort((self.signs[rows], self.classes[rows]))]
+        owner, sign = self.classes[rows], self.signs[rows]
+        changes = (owner[1:] != owner[:-1]) | (sign[1:] != sign[:-1])
+        bounds = [0, *(np.flatnonzero(changes) + 1).tolist(), len(rows)]
+        every_row, every_owner, every_sign = rows.tolist(), owner.tolist(), sign.tolist()
+        for start, stop in pairwise(bounds):
+            if start < stop:
+                yield every_owner[start], every_sign[start], every_row[start:stop]
+
+
+def occurrences(parameters: dict[str, Value], classes: Classes) -> list[Occurrences]:
+    found = []
+    for name, value in parameters.items():
+        for i, layer in enumerate(value.layers):
+            axes = layer.axes or (0,) * bool(value.shape)
+            labels = layer.labels.ravel()
+            of = np.where(labels == FIXED, FIXED, classes.of[labels])
+            view = value.shape or (1,)
+            found.append(Occurrences(name, i, view, axes or (0,), of, classes.sign[labels]))
+    return found
+
+
+def port_at(
+    place: Occurrences, index: np.ndarray, degree: float, frame: Frame | None = None
+) -> Port:
+    return Port(
+        place.parameter,
+        place.view,
+        place.axes,
+        torch.from_numpy(index.astype(np.int64)),
+        dual=bool(degree < 0),
+        degree=float(abs(degree)),
+        frame=frame,
+    )
+
+
+def family_of(
+    group: Group, ports: list[Port], parameters: dict[str, Value], exactness: Exactness = EXACT
+) -> Family:
+    order = {name: i for i, name in enumerate(parameters)}
+    ports.sort(key=lambda port: (order[port.parameter], port.dual, port.axes))
+    return Family(family_name(ports), group, tuple(ports), exactness=exactness)
