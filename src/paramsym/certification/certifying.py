@@ -1,18 +1,22 @@
 """Is a symmetry all there is? The nullity of the Jacobian against the rank of the action."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from paramsym.certification.certificate import Certificate, FamilyShare, Place
 from paramsym.certification.differentiable import differentiable
+from paramsym.certification.exceptions import Exceptions, exceptions, independent
 from paramsym.certification.generic import generic_params, jittered_params, own_params
 from paramsym.certification.inputs import Inputs, InputSampler, check_sampler
 from paramsym.certification.jacobian import Jacobian, Params
 from paramsym.certification.measuring import Measured, measure
+from paramsym.certification.pilot import EPS, PILOT
+from paramsym.certification.tangents import echelon
 from paramsym.discovery.discover import analyse, is_meta, record
 from paramsym.discovery.points import without_eps
 from paramsym.discovery.recording import Recording, replay
@@ -91,8 +95,43 @@ def certify(
     jacobian = Jacobian(limit, Inputs(limit, inputs))
     _check_memory(jacobian, symmetry, memory)
     rows = 20 * jacobian.dim + 2000 if max_rows is None else max_rows
-    found = _best(jacobian, symmetry, at, rows, seed)
-    return _certificate(jacobian, symmetry, found, at, seed)
+    found, params = _best(jacobian, symmetry, at, rows, seed)
+    if at == "here" and len(found.idle):
+        found = _without_dead_entries(found, jacobian, seed)
+    if len(found.rest):
+        local = exceptions(jacobian, params, found, seed=seed + 1)
+    else:
+        local = Exceptions((), found.rest, found.rest, ())
+    special = _special_inputs(jacobian, params, local.rest, seed) if inputs else 0
+    return _certificate(jacobian, symmetry, found, local, special, at, seed)
+
+
+def _without_dead_entries(found: Measured, jacobian: Jacobian, seed: int) -> Measured:
+    """Entries that enter at other parameters are no idle ones, but dead at these."""
+    rows = jacobian.rows(_point(jacobian.recording, "generic", seed), PILOT, seed)
+    alive = (rows[:, found.idle] != 0).any(0)
+    dead, idle = found.idle[alive], found.idle[~alive]
+    fields = found.tangents.matrix.clone()
+    fields[:, idle] = 0.0
+    known = replace(found, idle=idle)
+    entries = torch.eye(jacobian.dim, dtype=torch.float64)[dead]
+    return replace(
+        known,
+        idle_dim=len(idle) + echelon(fields).rank - found.rank,
+        rest=independent(torch.cat([entries, found.rest]), known.known()),
+    )
+
+
+def _special_inputs(jacobian: Jacobian, params: Params, rest: Tensor, seed: int) -> int:
+    """How many of these directions inputs of the default kind would remove."""
+    if not len(rest):
+        return 0
+    usual = Jacobian(jacobian.recording, Inputs(jacobian.recording))
+    try:
+        rows = usual.rows(params, max(PILOT, 2 * len(rest)), seed + 2)
+    except ValueError:  # the model's domain is smaller than the default inputs
+        return 0
+    return echelon((rows / rows.norm(dim=1, keepdim=True).clamp_min(EPS)) @ rest.mT).rank
 
 
 def _best(
@@ -176,9 +215,14 @@ def _check_memory(jacobian: Jacobian, symmetry: Symmetry, memory: float) -> None
 
 
 def _certificate(
-    jacobian: Jacobian, symmetry: Symmetry, measured: tuple[Measured, Params], at: Place, seed: int
+    jacobian: Jacobian,
+    symmetry: Symmetry,
+    found: Measured,
+    local: Exceptions,
+    special: int,
+    at: Place,
+    seed: int,
 ) -> Certificate:
-    found, _ = measured
     recording = jacobian.recording
     numel = {p.name: p.numel for p in recording.parameters}
     holds = [r <= found.tolerance for r in found.residuals]
@@ -196,18 +240,18 @@ def _certificate(
         nullity=found.nullity,
         rank=found.rank,
         idle=found.idle_dim,
-        local=(),
-        extra=len(found.rest),
+        local=local.families,
+        extra=len(local.rest),
         undecided=found.undecided,
         grew=found.grew,
         kept=found.kept,
         dropped=found.dropped,
         tolerance=found.tolerance,
         families=shares,
-        unexplained=jacobian.unflatten(found.rest),
-        local_directions=jacobian.unflatten(found.rest[:0]),
-        special_inputs=0,
-        units=(),
+        unexplained=jacobian.unflatten(local.rest),
+        local_directions=jacobian.unflatten(local.directions),
+        special_inputs=special,
+        units=local.units,
         held=tuple(sorted(order[i] for i in held)),
         at=at,
         mode=recording.mode,
