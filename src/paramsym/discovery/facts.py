@@ -210,6 +210,11 @@ class Facts:
         if rotated:
             self.rotated.append(np.unique(labels))
 
+    def use_by(self, labels: Labels, numbers: Labels) -> None:
+        """An op multiplies each of the labels by a number, alike where the numbers have the same
+        label."""
+        self.uses.append(Use(count_entries(*np.broadcast_arrays(labels, numbers))))
+
     def treat_alike(self, value: Value) -> None:
         """An op does the same to every entry of this value: to 2x for some coordinates of a space
         and not for others, not every matrix is a symmetry."""

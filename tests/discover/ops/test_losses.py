@@ -42,10 +42,13 @@ LOSSES: dict[str, Loss] = {
     "binary": lambda z, y: F.binary_cross_entropy_with_logits(z, (y > 0).double()),
     "binary of probabilities": lambda z, y: F.binary_cross_entropy(z.sigmoid(), (y > 0).double()),
     "classes": lambda z, y: F.cross_entropy(z, classes(y)),
-    "classes, of logarithms": lambda z, y: F.nll_loss(z.log_softmax(-1), classes(y)),
-    "divergence": lambda z, y: F.kl_div(z.log_softmax(-1), y.softmax(-1), reduction="sum"),
     "counts": lambda z, y: F.poisson_nll_loss(z, y.abs()),
     "sign": lambda z, y: F.soft_margin_loss(z, y.sign()),
+}
+
+OF_LOGARITHMS: dict[str, Loss] = {
+    "classes, of logarithms": lambda z, y: F.nll_loss(z.log_softmax(-1), classes(y)),
+    "divergence": lambda z, y: F.kl_div(z.log_softmax(-1), y.softmax(-1), reduction="sum"),
 }
 
 APART: dict[str, tuple[Loss, int | None]] = {
@@ -56,6 +59,9 @@ APART: dict[str, tuple[Loss, int | None]] = {
 CASES = [
     *(Case(f"loss, {k}", lambda f=f: head(f), ((30, 5),), {"T₊(4)": 1}, gap=None)
       for k, f in LOSSES.items()),
+    *(Case(f"loss, {k}: all logits may shift", lambda f=f: head(f), ((30, 5),),
+           {"T₊(4)": 1, "R^1": 1, "R^4": 1}, gap=None)
+      for k, f in OF_LOGARITHMS.items()),
     *(Case(k, lambda f=f: two(f), ((60, 5), (60, 5)), {"O(3)": 1}, gap=gap)
       for k, (f, gap) in APART.items()),
     Case(

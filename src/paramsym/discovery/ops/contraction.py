@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
+import numpy as np
+
 from paramsym.discovery.facts import Facts
 from paramsym.discovery.labels import Layer, first_along, merge
 
@@ -45,11 +47,14 @@ def contract(
             facts.summed += [layer.labels for layer in inner]
             facts.kept += [layer.labels for layer in outer]
     inner = left_in + right_in
-    if len(left_in) == len(right_in) == 1 and abs(left_in[0].exponent) == abs(right_in[0].exponent):
-        a, b = left_in[0], right_in[0]
+    a, b = _space(facts, left_in), _space(facts, right_in)
+    if a is not None and b is not None and abs(a.exponent) == abs(b.exponent):
         facts.unify(a.labels, b.labels, dual=a.exponent * b.exponent > 0)
-        for layer in inner:
+        for layer in (a, b):
             facts.use(layer.labels, kept)
+            for other in inner:
+                if other is not a and other is not b:
+                    facts.use_by(layer.labels, other.labels)
     else:
         for layer in inner:
             facts.isolate(layer.labels)
@@ -72,6 +77,18 @@ def contract(
     facts.balance(*inner, -total)
     facts.isolate(total.labels)
     return merge([*outer, total])
+
+
+def _space(facts: Facts, inner: list[Layer]) -> Layer | None:
+    """The layer whose coordinates are summed over. Others are numbers that multiply them, as the
+    norms of several vectors do: coordinates with the same number may mix."""
+    if not inner:
+        return None
+    space = max(inner, key=lambda layer: len(np.unique(layer.labels)))
+    for layer in inner:
+        if layer is not space:
+            facts.isolate(layer.labels)
+    return space
 
 
 def _split(operand: Operand, summed: tuple[int, ...]) -> tuple[list[Layer], list[Layer]]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from paramsym.discovery.combinations import scaled, settled
@@ -35,6 +36,8 @@ def multiply(call: Call) -> Result:
         if not isinstance(right, Value):
             factor = 1 / right if divides and right != 0 else right
             return _times_constant(call, left, factor, lambda: call.facts.treat_alike(left))
+        if left.is_zero or (right.is_zero and not divides):
+            return product_of(call, left, right, divides=divides)
         for value, other in ((left, right), *([] if divides else [(right, left)])):
             if value.layers and other.constant is not None and value.shape == call.shape:
                 factor = 1 / other.constant if divides else other.constant
@@ -52,6 +55,8 @@ def product_of(call: Call, left: Value, right: Value, *, divides: bool) -> Value
     """left · right or left / right: of two tensors."""
     if left is right:
         return call.output() if divides else power_of(call, left, 2.0)
+    if left.is_zero or (right.is_zero and not divides):  # as the first state of a recurrence
+        return call.output(constant=torch.zeros(()).expand(call.shape))
     if not divides:
         for value, gain in ((left, right), (right, left)):
             product = multiplied(call, value, gain)
