@@ -187,7 +187,8 @@ def _unlabelled(
     values: dict[int, Value],
     shapes: tuple[tuple[int, ...] | None, ...],
 ) -> list[Value | None]:
-    """Outputs of a call that no parameter reaches; computed where its inputs are constants."""
+    """Outputs of a call that no parameter reaches; computed where its inputs are constants, or one
+    factor is zero (a state at its start)."""
     results: list[Any] = [None] * len(shapes)
     tags = getattr(record.target, "tags", ())
     random = torch.Tag.nondeterministic_seeded in tags
@@ -204,6 +205,8 @@ def _unlabelled(
         with torch.no_grad():
             result = record.target(*args, **kwargs)
         results = list(result) if isinstance(result, tuple | list) else [result]
+    elif _without_underscore(record.op) == "mul" and any(value.is_zero for value in read):
+        results = [torch.zeros(()).expand(shape) for shape in shapes if shape is not None]
     return [
         None
         if shape is None

@@ -96,6 +96,26 @@ CASES = [
 ]
 
 
+def from_zero(net: Net, x: Tensor) -> Tensor:
+    """A state that data forget entry by entry, and that starts at zero."""
+    h = torch.zeros(len(x), 4, dtype=x.dtype)
+    for step in x.unbind(1):
+        h = torch.sigmoid(step) * h + net.enter(step)
+    return net.leave(h)
+
+
+CASES.append(
+    Case(
+        "a state that starts at zero: its coordinates scale",
+        lambda: Net(
+            from_zero, enter=nn.Linear(4, 4, bias=False), leave=nn.Linear(4, 3, bias=False)
+        ),
+        ((60, 3, 4),),
+        {"T₊(4)": 1},
+    )
+)
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_families(case: Case) -> None:
     check(case)
