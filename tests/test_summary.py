@@ -1,5 +1,6 @@
 """The summary table: every number is there, every line fits, and what is missing is said."""
 
+import io
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,22 +11,32 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from rich.console import Console
 from torch import nn
 
 from paramsym import (
     Barrier,
+    DiscreteFamily,
     Exactness,
     Family,
+    Frame,
     GeneralLinear,
+    Orthogonal,
+    Permutations,
     Port,
     PositiveScaling,
+    Slot,
+    Source,
     Symmetry,
+    Term,
+    Translation,
     Verification,
     discover,
 )
 from paramsym.abbreviation import common_name, in_lines, readable, shorten
 from paramsym.folding import is_mutual
-from paramsym.summary import as_text
+from paramsym.nets import MLP
+from paramsym.summary import as_text, print_summary
 from paramsym.zoo import BUILTIN
 
 
@@ -108,6 +119,68 @@ def test_names_that_are_too_long_take_two_lines_and_equal_columns_merge() -> Non
     assert re.search(r"^    up → down", text, re.MULTILINE)
     assert "orbit" not in text
     assert max(map(cell_len, text.splitlines())) <= 60
+
+
+def test_discrete_families_have_rows_of_their_own() -> None:
+    symmetry = discover(MLP((3, 7, 2), "sigmoid"), (torch.randn(4, 3),))
+    text = as_text(symmetry)
+    assert "No continuous symmetry was found." in text
+    assert re.search(r"layers\.0 → layers\.1 +S\(7\) +coordinates +5,040 +exactly ✓", text)
+    assert re.search(r"discrete symmetries +5,040 +permutations and signs", text)
+    assert re.search(r"random permutations and signs change the outputs by \de-1\d relative", text)
+    unverified = discover(MLP((3, 7, 2), "tanh"), (torch.randn(4, 3),), verify=False)
+    text = as_text(unverified)
+    assert re.search(r"Z₂\^7 +signs +128 +unchecked", text)
+    assert "random permutations" not in text
+
+
+def test_discrete_families_of_repeated_blocks_share_a_row() -> None:
+    symmetry = discover(MLP([5] * 15, "sigmoid"), (torch.randn(4, 5),), verify=False)
+    assert re.search(
+        r"layers\.\{0…12\} → layers\.\{1…13\} +S\(5\) +×13 +coordinates +10\^27",
+        as_text(symmetry),
+    )
+    every = io.StringIO()
+    print_summary(symmetry, Console(file=every, width=100), limit=None)
+    assert every.getvalue().count("S(5)") == 13
+
+
+def test_heads_are_permuted_as_blocks() -> None:
+    ports = (
+        Port.along("v", (6, 2), 0, torch.arange(6).reshape(1, 2, 3)),
+        Port.along("o", (2, 6), 1, torch.arange(6).reshape(1, 2, 3), dual=True),
+    )
+    family = DiscreteFamily("v → o (permutations)", Permutations(2), ports)
+    params = {"v": torch.zeros(6, 2), "o": torch.zeros(2, 6)}
+    text = as_text(replace(Symmetry.of([], params), discrete=(family,)))
+    assert re.search(r"v → o +S\(2\) +blocks of 3 +2 +unchecked", text)
+
+
+def test_nonlinear_families_are_marked() -> None:
+    bias, weight, out = Slot("a.bias"), Slot("b.weight"), Slot("b.bias")
+    compensated = (Term(bias, "i->i"), Term(out, "i,oi->o", (Source(weight),), -1.0))
+    families = [
+        Family("a.bias", Translation(4), terms=(Term(bias, "i->i"),)),
+        Family("a.bias → b.bias", Translation(4), terms=compensated),
+        Family(
+            "a → b",
+            Orthogonal(4),
+            (
+                Port.along("a.bias", (4,), 0),
+                Port.along("b.weight", (2, 4), 1, dual=True, frame=Frame("gain")),
+            ),
+        ),
+    ]
+    shapes = {"a.bias": (4,), "b.weight": (2, 4), "b.bias": (2,), "gain": (4,)}
+    params = {name: torch.ones(shape) for name, shape in shapes.items()}
+    text = as_text(Symmetry.of(families, params))
+    # A constant shift has a law; one that depends on weights, or a turned gain, has none.
+    assert re.search(r"a\.bias +R\^4 +shift +4 +4 +4 ", text)
+    assert re.search(r"a\.bias → b\.bias +R\^4 +shift\* +4 +4 +– ", text)
+    assert re.search(r"a → b +O\(4\) +through gains\* +6 +\d+ +– ", text)
+    assert "* moves nonlinearly" in text
+    assert "nonlinearly" not in as_text(Symmetry.of(families[:1], params))
+    assert "moves" not in as_text(tower(3))
 
 
 def test_rows_beyond_the_limit_are_counted() -> None:

@@ -3,9 +3,11 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, TypeVar, final
 
 from paramsym.abbreviation import common_name, readable
+from paramsym.discrete.family import DiscreteFamily
+from paramsym.discrete.groups import Permutations
 from paramsym.family import Family
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ class Row:
         laws: Conserved quantities.
         exactness: How exactly they hold.
         verified: Whether all were checked numerically.
+        moves: How they move the parameters, in words.
     """
 
     name: str
@@ -39,6 +42,38 @@ class Row:
     laws: int
     exactness: str
     verified: bool
+    moves: str = "linearly"
+
+    @property
+    def is_shorter(self) -> bool:
+        """Whether the orbits have fewer dimensions than the groups."""
+        return self.dim < self.group_dim
+
+
+@final
+@dataclass(frozen=True)
+class DiscreteRow:
+    """A discrete family, or several that differ in indices alone, with the sum of their orders.
+
+    Attributes:
+        name: Where, in words.
+        group: The group of each.
+        count: How many families.
+        moves: What it permutes, or that it changes signs.
+        log10_order: log₁₀ of the number of elements together.
+        verified: Whether all were checked numerically.
+    """
+
+    name: str
+    group: str
+    count: int
+    moves: str
+    log10_order: float
+    verified: bool
+
+
+AnyRow = TypeVar("AnyRow", Row, DiscreteRow)
+_SUMMED = ("count", "group_dim", "dim", "laws", "log10_order")
 
 
 def rows_of(symmetry: "Symmetry") -> list[Row]:
@@ -53,24 +88,67 @@ def rows_of(symmetry: "Symmetry") -> list[Row]:
             symmetry.laws_of(family),
             str(family.exactness),
             family.verified,
+            moves(family),
         )
         for family in symmetry.families
     ]
 
 
-def folded(rows: Iterable[Row]) -> list[Row]:
-    """Rows that agree but for numbers in their names as one row each, with summed dimensions."""
-    alike: dict[tuple[str, Row], list[Row]] = {}
+def discrete_rows_of(symmetry: "Symmetry") -> list[DiscreteRow]:
+    """One row a discrete family."""
+    return [
+        DiscreteRow(
+            readable(re.sub(r" \((permutations|signs)\)", "", family.name), mutual=False),
+            str(family.group),
+            1,
+            discrete_moves(family),
+            family.log10_order,
+            family.verified,
+        )
+        for family in symmetry.discrete
+    ]
+
+
+def moves(family: Family) -> str:
+    """How a family moves the parameters: nonlinearly through the gain of a norm, and where a shift
+    is compensated by amounts that depend on other parameters."""
+    words = []
+    if family.ports:
+        framed = any(port.frame is not None for port in family.ports)
+        words.append("through gains" if framed else "linearly")
+    if family.terms:
+        compensated = any(term.sources for term in family.terms)
+        words.append("compensated shift" if compensated else "shift")
+    return ", ".join(words)
+
+
+def is_nonlinear(moves: str) -> bool:
+    """Whether such a motion depends nonlinearly on the parameters."""
+    return "through gains" in moves or "compensated" in moves
+
+
+def discrete_moves(family: DiscreteFamily) -> str:
+    """What a discrete family does, in words."""
+    if not isinstance(family.group, Permutations):
+        return "signs"
+    block = min((port.multiplicity for port in family.ports), default=1)
+    return "coordinates" if block == 1 else f"blocks of {block}"
+
+
+def folded(rows: Iterable[AnyRow]) -> list[AnyRow]:
+    """Rows that agree but for numbers in their names as one row each, with sums."""
+    alike: dict[tuple[str, AnyRow], list[AnyRow]] = {}
     for row in rows:
         alike.setdefault((masked(row.name), replace(row, name="")), []).append(row)
     return [
         replace(
             same[0],
             name=common_name([row.name for row in same]),
-            count=len(same),
-            group_dim=sum(row.group_dim for row in same),
-            dim=sum(row.dim for row in same),
-            laws=sum(row.laws for row in same),
+            **{
+                field: sum(getattr(row, field) for row in same)
+                for field in _SUMMED
+                if hasattr(same[0], field)
+            },
         )
         for same in alike.values()
     ]

@@ -7,15 +7,21 @@ import itertools
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from paramsym.abbreviation import in_lines
-from paramsym.family import EXACT
-from paramsym.folding import FOLDED_FROM, Row, folded, folded_names, rows_of
+from paramsym.family_tables import discrete_table, elements, family_table
+from paramsym.folding import (
+    FOLDED_FROM,
+    AnyRow,
+    discrete_rows_of,
+    folded,
+    folded_names,
+    is_nonlinear,
+    rows_of,
+)
 
 if TYPE_CHECKING:
     from paramsym.symmetry import Barrier, Symmetry
@@ -24,7 +30,6 @@ LIMIT = 20
 """Rows of families that a summary shows before it cuts them."""
 
 _INDENT = 2
-_NARROWEST_NAME = 24
 
 
 def as_text(symmetry: Symmetry, width: int = 100) -> str:
@@ -37,7 +42,8 @@ def as_text(symmetry: Symmetry, width: int = 100) -> str:
 def print_summary(
     symmetry: Symmetry, console: Console, *, title: str = "", limit: int | None = LIMIT
 ) -> None:
-    """Print the families, the totals, the barriers, unused parameters and the verification.
+    """Print the families, discrete ones too, the totals, the barriers, unused parameters and the
+    verification.
 
     Args:
         symmetry: What to describe.
@@ -52,6 +58,7 @@ def print_summary(
     if withdrawn:
         _print_withdrawn(withdrawn, console)
     _print_families(symmetry, console, limit)
+    _print_discrete(symmetry, console, limit)
     _print_totals(symmetry, console)
     _print_barriers(symmetry.barriers, console)
     _print_circumstances(symmetry, console, limit)
@@ -59,13 +66,6 @@ def print_summary(
 
 
 # -- families ------------------------------------------------------------------------------------
-
-
-def _holds(row: Row, checked: bool) -> str:
-    how = "as ε→0" if row.exactness != str(EXACT) else "exactly"
-    if not checked:  # the head of the column says so
-        return how
-    return f"{how} ✓" if row.verified else f"{how}, unchecked"
 
 
 def _print_families(symmetry: Symmetry, console: Console, limit: int | None) -> None:
@@ -76,48 +76,42 @@ def _print_families(symmetry: Symmetry, console: Console, limit: int | None) -> 
             note.append(", but not all ops were analysed (see below)")
         console.print(_indented(note.append("."), below=1), highlight=False)
         return
-    if limit is not None and len(rows) > FOLDED_FROM:
-        rows = folded(rows)
-    shown = rows if limit is None else rows[:limit]
-    console.print(_family_table(shown, console.width, full_names=limit is None))
-    hidden = sum(row.count for row in rows[len(shown) :])
+    shown, hidden, room = *_cut(rows, limit, fold=len(rows) > FOLDED_FROM), console.width - _INDENT
+    console.print(_indented(family_table(shown, room, full_names=limit is None)))
     if hidden:
         more = f"… and {hidden} more families (all: `--all`, or `symmetry.families`)"
         console.print(_indented(Text(more, style="dim")), highlight=False)
+    if any(is_nonlinear(row.moves) for row in shown):
+        _note(
+            console,
+            "* moves nonlinearly: by amounts that depend on other parameters (the gain of a norm, "
+            "weights that a bias compensates for).",
+        )
     console.print()
 
 
-def _family_table(rows: list[Row], width: int, *, full_names: bool) -> Padding:
-    checked = any(row.verified for row in rows)
-    columns = {
-        "group": [row.group for row in rows],
-        "": [f"×{row.count}" if row.count > 1 else "" for row in rows],
-        "dim": [f"{row.group_dim:,}" for row in rows],
-        "orbit": [f"{row.dim:,}" for row in rows],
-        "laws": [f"{row.laws:,}" if row.laws else "–" for row in rows],
-        "holds" if checked else "unchecked": [_holds(row, checked) for row in rows],
-    }
-    if not any(columns[""]):
-        del columns[""]
-    longest = max(cell_len(row.name) for row in rows)
-    if _room(columns, width) < longest and columns["dim"] == columns["orbit"]:
-        del columns["orbit"]
-    room = max(_NARROWEST_NAME, _room(columns, width))
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold dim")
-    table.add_column("where", overflow="fold", max_width=room)
-    for name in columns:
-        right = name in ("dim", "orbit", "laws")
-        table.add_column(name, no_wrap=True, justify="right" if right else "left")
-    for row, *cells in zip(rows, *columns.values(), strict=True):
-        name = row.name if full_names else in_lines(row.name, room)
-        table.add_row(Text(name), *(Text(cell) for cell in cells))
-    return _indented(table)
+def _cut(rows: list[AnyRow], limit: int | None, *, fold: bool) -> tuple[list[AnyRow], int]:
+    """The rows to show, and how many families are not in them."""
+    if limit is None:
+        return rows, 0
+    rows = folded(rows) if fold else rows
+    return rows[:limit], sum(row.count for row in rows[limit:])
 
 
-def _room(columns: dict[str, list[str]], width: int) -> int:
-    """What the columns leave for names."""
-    taken = sum(max(map(cell_len, (name, *cells))) + 2 for name, cells in columns.items())
-    return width - _INDENT - taken
+def _print_discrete(symmetry: Symmetry, console: Console, limit: int | None) -> None:
+    fold = max(len(symmetry.families), len(symmetry.discrete)) > FOLDED_FROM
+    shown, hidden = _cut(discrete_rows_of(symmetry), limit, fold=fold)
+    room = console.width - _INDENT
+    if not shown:
+        return
+    heading = Text("Permutations and signs", style="bold")
+    heading.append(" that none of these groups contains" * bool(symmetry.families), style="dim")
+    console.print(_indented(heading), highlight=False)
+    console.print(_indented(discrete_table(shown, room, full_names=limit is None)))
+    if hidden:
+        more = f"… and {hidden} more (all: `--all`, or `symmetry.discrete`)"
+        console.print(_indented(Text(more, style="dim")), highlight=False)
+    console.print()
 
 
 # -- the rest ------------------------------------------------------------------------------------
@@ -145,6 +139,9 @@ def _print_totals(symmetry: Symmetry, console: Console) -> None:
     table.add_row("group dimension", f"{symmetry.group_dim:,}", "of all families together")
     table.add_row("flat directions", f"{flat:,}", share + "moving along them changes no output")
     table.add_row("conserved quantities", f"{laws:,}", "constant along gradient flow of any loss")
+    if symmetry.discrete:
+        order = sum(family.log10_order for family in symmetry.discrete)
+        table.add_row("discrete symmetries", elements(order), "permutations and signs, together")
     console.print(_indented(table, below=1), highlight=False)
 
 
@@ -202,6 +199,13 @@ def _print_check(symmetry: Symmetry, console: Console) -> None:
     if check is None:
         _note(console, "Unverified: nothing was checked numerically.", style="bold yellow")
         return
+    if check.discrete is not None:
+        _note(
+            console,
+            "✓ checked in float64: random permutations and signs change the outputs by "
+            f"{check.discrete:.0e} relative (rounding bound {check.discrete_tolerance:.0e}).",
+            style="green",
+        )
     if not symmetry.families:
         return
     derivative = "" if check.derivative is None else f", derivative {check.derivative:.0e}"

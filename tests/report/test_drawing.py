@@ -26,7 +26,12 @@ def test_every_family_has_an_arc_inside_the_picture(name: str) -> None:
     model, args = BUILTIN[name]()
     symmetry = discover(model, args, verify=False)
     drawing = draw(symmetry)
-    assert len(drawing.arcs) == len(symmetry)
+    own = [arc for arc in drawing.arcs if arc.kind != "discrete"]
+    assert len(own) == len(symmetry)
+    # Discrete families that move what a continuous one moves share its arc.
+    moved = {family.moves for family in symmetry}
+    alone = [family for family in symmetry.discrete if family.moves not in moved]
+    assert len(drawing.arcs) == len(own) + len(alone)
     assert drawing.left_out == 0
     assert [box.name for box in drawing.boxes] == list(
         dict.fromkeys(module_of(p.name) for p in symmetry.parameters)
@@ -54,6 +59,23 @@ def test_an_arc_joins_the_writer_to_the_reader() -> None:
     # From the writing half of the first box to the reading half of the second.
     assert first.x + first.width / 2 < arc.feet[0] < first.x + first.width
     assert second.x < arc.feet[1] < second.x + second.width / 2
+
+
+def test_a_permutation_shares_the_arc_of_its_scalings() -> None:
+    symmetry = discover(MLP((3, 5, 2)), (torch.randn(4, 3),), verify=False)
+    (arc,) = draw(symmetry).arcs
+    assert arc.label == "T₊(5) · S(5)"
+    assert arc.title == "layers.0 → layers.1: T₊(5) · S(5), orbit dimension 5"
+
+
+def test_a_permutation_alone_has_a_broken_arc() -> None:
+    symmetry = discover(MLP((3, 5, 2), "sigmoid"), (torch.randn(4, 3),), verify=False)
+    drawing = draw(symmetry)
+    (arc,) = drawing.arcs
+    assert (arc.kind, arc.label) == ("discrete", "S(5)")
+    assert drawing.boxes[0].writes == drawing.boxes[1].reads == ("discrete",)
+    assert not drawing.boxes[0].plain
+    assert drawing.kinds == (("discrete", "S, Z₂ · permute, change signs"),)
 
 
 def test_labels_do_not_overlap() -> None:

@@ -7,10 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from paramsym.discovery import discover
-from paramsym.groups import GeneralLinear
+from paramsym.family import Family
+from paramsym.groups import GeneralLinear, Translation
 from paramsym.nets import MLP
+from paramsym.report.flat import bars_of
 from paramsym.report.page import symmetry_page
 from paramsym.symmetry import Barrier, Symmetry
+from paramsym.terms import Slot, Source, Term
 from paramsym.zoo import BUILTIN
 from tests.report.pages import Page, require_self_contained
 
@@ -34,7 +37,10 @@ def test_the_page_shows_every_family(name: str, tmp_path: Path) -> None:
         assert f"{total:,}" in page.text
     assert "Not analysed" not in page.text
     assert "Every op was analysed" in page.text
-    assert page.tags.count("svg") == 1
+    for discrete in symmetry.discrete:
+        assert str(discrete.group) in page.text
+    assert page.text.count("Permutations and signs") == bool(symmetry.discrete)
+    assert page.tags.count("svg") == 1 + (len(bars_of(symmetry)) >= 3)
 
 
 def test_many_families_are_folded_and_drawn_in_part(tmp_path: Path) -> None:
@@ -80,10 +86,39 @@ def test_no_symmetry(tmp_path: Path) -> None:
     text = _page(symmetry, tmp_path).text
     assert "No continuous symmetry was found" in text
     assert "Every op was analysed" in text
+    assert "S(4)" in text
+    assert "Random permutations and signs of all discrete families together change" in text
     blocked = Symmetry((), symmetry.parameters, (Barrier("mystery", 2, ("mid",), "no rule"),))
     text = _page(blocked, tmp_path).text
     assert "But not every op was analysed" in text
     assert "mystery" in text
+
+
+def test_what_is_unexplained_is_drawn(tmp_path: Path) -> None:
+    symmetry = discover(MLP((3, 4, 2)), (torch.randn(5, 3),), verify=False)
+    out = symmetry_page(symmetry, "a model", tmp_path / "page.html", unexplained=7)
+    page = Page(out.read_text(encoding="utf-8"))
+    require_self_contained(page)
+    assert page.tags.count("svg") == 2
+    assert "7 of the directions that leave the outputs alone to first order are" in page.text
+
+
+def test_how_families_move_is_said(tmp_path: Path) -> None:
+    shift = Family(
+        "a.bias → b.bias",
+        Translation(4),
+        terms=(
+            Term(Slot("a.bias"), "i->i"),
+            Term(Slot("b.bias"), "i,oi->o", (Source(Slot("b.weight")),), -1.0),
+        ),
+    )
+    shapes = {"a.bias": (4,), "b.weight": (2, 4), "b.bias": (2,)}
+    symmetry = Symmetry.of([shift], {k: torch.zeros(v) for k, v in shapes.items()})
+    text = _page(symmetry, tmp_path).text
+    assert "compensated shift" in text
+    assert "the parameters move nonlinearly" in text
+    linear = discover(MLP((3, 4, 2)), (torch.randn(5, 3),), verify=False)
+    assert "nonlinearly" not in _page(linear, tmp_path).text
 
 
 def test_unverified_is_said(tmp_path: Path) -> None:
@@ -102,7 +137,6 @@ HOSTILE = "<img src=x onerror=alert(1)>\"'&"
 
 
 def test_hostile_names_are_escaped(tmp_path: Path) -> None:
-    from paramsym.family import Family
     from paramsym.parameters import Parameter
     from paramsym.ports import Port
 

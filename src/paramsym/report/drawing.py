@@ -18,7 +18,7 @@ MOST_MODULES = 90
 """Modules drawn; the picture of a larger model shows its first ones."""
 _MOST_LABELS = 30
 _NODE_GAP = 20
-_HALF_LETTER = 3.4
+_HALF_LETTER = 3.8
 _LETTER_TILTED = 5.5
 _MARGIN = 8
 
@@ -58,9 +58,11 @@ class Box:
 class Arc:
     """A family: curves from the modules that write the space to a node, and on to its readers.
 
+    Discrete families share the arc of a continuous one that acts on the same parameters.
+
     Attributes:
         kind: Kind of its group, which decides the colour.
-        label: The group's symbol, or nothing where there is no room.
+        label: The groups' symbols, or nothing where there is no room.
         title: What a reader sees on pointing at it.
         x: Horizontal position of the node.
         y: Height of the node above the modules.
@@ -114,6 +116,7 @@ _WORDS = {
     "rotation": "O · rotate",
     "pair": "ℂˣ · scale and turn each pair",
     "shift": "shift",
+    "discrete": "S, Z₂ · permute, change signs",
 }
 
 
@@ -122,7 +125,8 @@ def draw(symmetry: Symmetry) -> Drawing:
     tensors: dict[str, list[Parameter]] = {}
     for parameter in symmetry.parameters:
         tensors.setdefault(module_of(parameter.name), []).append(parameter)
-    place = folding(list(tensors))
+    crowded = len(symmetry.families) + len(symmetry.discrete) > _MOST_LABELS
+    place = folding(list(tensors), crowded=crowded)
     drawn: dict[str, list[Parameter]] = {}
     for module, own in tensors.items():
         drawn.setdefault(place[module], []).extend(own)
@@ -166,7 +170,7 @@ def _box(
 ) -> Box:
     writes = [space for space in spaces if name in space.writers]
     reads = [space for space in spaces if name in space.readers]
-    kinds = [tuple(dict.fromkeys(space.kind for space in side)) for side in (reads, writes)]
+    kinds = [_kinds(side) for side in (reads, writes)]
     room = _MOST_LABELS * pitch >= WIDTH
     size = sum(p.numel for p in tensors)
     shown = tensors[: len(tensors) // copies]
@@ -182,6 +186,12 @@ def _box(
         *kinds,
         plain=not (reads or writes),
     )
+
+
+def _kinds(spaces: list[Space]) -> tuple[str, ...]:
+    """Kinds of groups that act; discrete ones only where there is no other."""
+    kinds = dict.fromkeys(space.kind for space in spaces)
+    return tuple(kind for kind in kinds if kind != "discrete" or len(kinds) == 1)
 
 
 def _short(name: str, limit: int) -> str:
@@ -201,15 +211,15 @@ def _arcs(spaces: list[Space], centre: dict[str, float], offset: float) -> tuple
         x, span = (feet[0] + feet[-1]) / 2, feet[-1] - feet[0]
         radius = 2.5 + 0.9 * math.log2(1 + space.dim)
         y = 26 + min(150.0, 0.32 * span)
-        times = f" ×{space.count}" if space.count > 1 else ""
-        label = f"{space.group}{times}" if labelled else ""
+        label = space.groups if labelled else ""
         while any(_collide(x, y, label, arc) for arc in arcs):
             y += _NODE_GAP / 2
         arcs.append(
             Arc(
                 space.kind,
                 label,
-                f"{space.name}: {space.group}{times}, orbit dimension {space.dim:,}",
+                f"{space.name}: {space.groups}"
+                + (f", orbit dimension {space.dim:,}" if space.kind != "discrete" else ""),
                 x,
                 y,
                 radius,

@@ -4,6 +4,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from paramsym.family_tables import elements
+
 
 def render(template: str, **values: Any) -> str:
     """The template of that name, filled in."""
@@ -20,9 +22,19 @@ def _environment() -> Environment:
     )
     environment.filters["count"] = lambda n: f"{n:,}"
     environment.filters["power"] = power_of_ten
+    environment.filters["elements"] = elements_of
     environment.filters["signed"] = lambda x: f"{x:.2f}".replace("-", "−")
     environment.filters["percent"] = lambda x: f"{100 * x:.1f} %"
     return environment
+
+
+def elements_of(log10_order: float) -> str:
+    """The order of a group: `40,320`, or `10³⁵` where it is large."""
+    mantissa, caret, exponent = elements(log10_order).partition("^")
+    return mantissa + exponent.translate(_RAISED) if caret else mantissa
+
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def power_of_ten(value: float, digits: int = 0) -> str:
@@ -32,5 +44,5 @@ def power_of_ten(value: float, digits: int = 0) -> str:
     if 0.01 <= abs(value) < 1000:
         return f"{value:.3g}"
     mantissa, exponent = f"{value:.{digits}e}".split("e")
-    raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    raised = str(int(exponent)).translate(_RAISED)
     return f"10{raised}" if mantissa == "1" else f"{mantissa}·10{raised}"

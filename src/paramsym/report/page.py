@@ -4,16 +4,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
+from markupsafe import Markup
+
 import paramsym
 from paramsym.files import write_text
-from paramsym.folding import FOLDED_FROM, folded, folded_names, rows_of
+from paramsym.folding import (
+    FOLDED_FROM,
+    discrete_rows_of,
+    folded,
+    folded_names,
+    is_nonlinear,
+    rows_of,
+)
 from paramsym.report.drawing import draw
+from paramsym.report.flat import bars_of, flat_directions
 from paramsym.report.html import render
+from paramsym.report.style import inline
 from paramsym.symmetry import Symmetry
 
 ROWS_SHOWN = 20
 """Families in the table before the rest is folded away."""
 _UNUSED_SHOWN = 60
+_FEWEST_BARS = 3
 
 
 @final
@@ -27,7 +39,14 @@ class Totals:
     laws: int
 
 
-def symmetry_page(symmetry: Symmetry, title: str, out: Path, *, force: bool = False) -> Path:
+def symmetry_page(
+    symmetry: Symmetry,
+    title: str,
+    out: Path,
+    *,
+    force: bool = False,
+    unexplained: int | None = None,
+) -> Path:
     """Write a page that shows a symmetry; it needs no other file and no network.
 
     Args:
@@ -35,6 +54,7 @@ def symmetry_page(symmetry: Symmetry, title: str, out: Path, *, force: bool = Fa
         title: Name of the model.
         out: The HTML file.
         force: Replace the file if it exists.
+        unexplained: Flat directions that no family explains, where a certificate counted them.
 
     Returns:
         `out`.
@@ -48,6 +68,7 @@ def symmetry_page(symmetry: Symmetry, title: str, out: Path, *, force: bool = Fa
     families = len(symmetry.families)
     every = rows_of(symmetry)
     rows = folded(every) if families > FOLDED_FROM else every
+    discrete = discrete_rows_of(symmetry)
     return write_text(
         Path(out),
         render(
@@ -61,9 +82,14 @@ def symmetry_page(symmetry: Symmetry, title: str, out: Path, *, force: bool = Fa
             every=every,
             folded_names=folded_names,
             names=[family.name for family in symmetry.families],
+            discrete=folded(discrete) if max(families, len(discrete)) > FOLDED_FROM else discrete,
+            log10_order=sum(family.log10_order for family in symmetry.discrete),
+            is_nonlinear=any(is_nonlinear(row.moves) for row in every),
             shown=ROWS_SHOWN,
             unused_shown=_UNUSED_SHOWN,
             drawing=draw(symmetry),
+            bars=_bars(symmetry, unexplained),
+            unexplained=unexplained,
             as_eps_vanishes=any(f.exactness.as_eps_vanishes for f in symmetry.families),
             mode=f"in {mode} mode" if mode != "exported" else "from an exported program",
             other_mode="evaluation" if mode == "train" else "training",
@@ -72,6 +98,18 @@ def symmetry_page(symmetry: Symmetry, title: str, out: Path, *, force: bool = Fa
         ),
         force=force,
     )
+
+
+def _bars(symmetry: Symmetry, unexplained: int | None) -> Markup | None:
+    """The flat directions as bars, where there are enough of them to compare."""
+    bars = bars_of(symmetry)
+    if len(bars) < _FEWEST_BARS and unexplained is None:
+        return None
+    if not bars and not unexplained:
+        return None
+    figure = flat_directions(bars, together=symmetry.dim, unexplained=unexplained)
+    shown = "; ".join(f"{bar.label}: {bar.dim:,}" for bar in bars)
+    return inline(figure, "flat", f"Flat directions by family. {shown}")
 
 
 def totals_of(symmetry: Symmetry) -> Totals:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from typing import final
 
 from paramsym.abbreviation import common_name
+from paramsym.discrete.family import DiscreteFamily
+from paramsym.discrete.groups import DiscreteGroup
 from paramsym.family import Family
 from paramsym.groups import Affine, ComplexScaling, Group, Orthogonal, PositiveScaling, Translation
 from paramsym.symmetry import Symmetry
@@ -13,8 +15,10 @@ FOLDED_FROM = 30
 """Modules above which those of repeated blocks share a box."""
 
 
-def kind_of(group: Group) -> str:
+def kind_of(group: Group | DiscreteGroup) -> str:
     """One word for a group, by which pictures colour it."""
+    if isinstance(group, DiscreteGroup):
+        return "discrete"
     names: dict[type[Group], str] = {
         PositiveScaling: "scaling",
         Affine: "affine",
@@ -39,27 +43,37 @@ class Space:
         name: Of the family.
         group: Its group.
         count: How many families.
-        dim: Of their orbits together.
+        dim: Of their orbits together; 0 for discrete ones.
         writers: Drawn modules that write the space.
         readers: Drawn modules that read it.
+        also: Discrete groups that act on the same space.
     """
 
     name: str
-    group: Group
+    group: Group | DiscreteGroup
     count: int
     dim: int
     writers: frozenset[str]
     readers: frozenset[str]
+    also: tuple[DiscreteGroup, ...] = ()
 
     @property
     def kind(self) -> str:
         return kind_of(self.group)
 
+    @property
+    def groups(self) -> str:
+        """All groups that act, as text: `T₊(16) · S(16)`, with a count of alike families."""
+        text = " · ".join(map(str, (self.group, *self.also)))
+        if self.count == 1:
+            return text
+        return f"({text}) ×{self.count}" if self.also else f"{text} ×{self.count}"
 
-def folding(modules: list[str]) -> dict[str, str]:
-    """For every module the one that stands for it: where there are many, those of repeated blocks
-    share one."""
-    if len(modules) <= FOLDED_FROM:
+
+def folding(modules: list[str], *, crowded: bool = False) -> dict[str, str]:
+    """For every module the one that stands for it: where there are many modules, or many families
+    between them (`crowded`), those of repeated blocks share one."""
+    if len(modules) <= FOLDED_FROM and not crowded:
         return {name: name for name in modules}
     alike: dict[str, list[str]] = {}
     for name in modules:
@@ -68,13 +82,24 @@ def folding(modules: list[str]) -> dict[str, str]:
 
 
 def spaces_of(symmetry: Symmetry, place: dict[str, str]) -> list[Space]:
-    """The families; where modules share a box, those that join the same boxes in the same way."""
+    """The families; where modules share a box, those that join the same boxes in the same way.
+
+    A discrete family that acts on the space of a continuous one shares its arc.
+    """
     is_folded = len(set(place.values())) < len(place)
+    found = [_space(family, place, family.dim) for family in symmetry.families]
+    alone = []
+    for family in symmetry.discrete:
+        space = _space(family, place, 0)
+        own = family.moves
+        i = next((i for i, f in enumerate(symmetry.families) if f.moves == own), None)
+        if i is None:
+            alone.append(space)
+        else:
+            found[i] = replace(found[i], also=(*found[i].also, family.group))
     alike: dict[object, list[Space]] = {}
-    for number, family in enumerate(symmetry.families):
-        writers, readers = (frozenset(place[name] for name in side) for side in _sides(family))
-        space = Space(family.name, family.group, 1, family.dim, writers, readers)
-        key = (family.group, writers, readers) if is_folded else number
+    for number, space in enumerate([*found, *alone]):
+        key = (space.group, space.also, space.writers, space.readers) if is_folded else number
         alike.setdefault(key, []).append(space)
     return [
         replace(
@@ -87,8 +112,14 @@ def spaces_of(symmetry: Symmetry, place: dict[str, str]) -> list[Space]:
     ]
 
 
-def _sides(family: Family) -> tuple[set[str], set[str]]:
+def _space(family: Family | DiscreteFamily, place: dict[str, str], dim: int) -> Space:
+    writers, readers = (frozenset(place[name] for name in side) for side in _sides(family))
+    return Space(family.name, family.group, 1, dim, writers, readers)
+
+
+def _sides(family: Family | DiscreteFamily) -> tuple[set[str], set[str]]:
     """Modules that write the family's space and modules that read it."""
     readers = {module_of(port.parameter) for port in family.ports if port.dual}
     writers = {module_of(port.parameter) for port in family.ports if not port.dual}
-    return writers | {module_of(term.target.parameter) for term in family.terms} - readers, readers
+    shifted = family.terms if isinstance(family, Family) else ()
+    return writers | {module_of(term.target.parameter) for term in shifted} - readers, readers
