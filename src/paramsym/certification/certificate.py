@@ -174,7 +174,8 @@ class Certificate:
         The share of a parameter is the sum of squares of its entries in `unexplained`, divided by
         `extra`; shares add up to 1.
         """
-        shares = [(k, float(v.square().sum()) / self.extra) for k, v in self.unexplained.items()]
+        whole = max(1, self.extra)
+        shares = [(k, float(v.square().sum()) / whole) for k, v in self.unexplained.items()]
         return tuple(sorted((s for s in shares if s[1] > 0), key=lambda s: -s[1]))
 
     def line(self) -> str:

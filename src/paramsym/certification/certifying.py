@@ -26,8 +26,11 @@ from paramsym.symmetry import Symmetry
 MEMORY = 4e9
 """Bytes that the largest matrices may take together."""
 
-DRAWS = 3
-"""Random parameters that are tried while directions are unexplained: a unit may be dead at one."""
+DRAWS, MORE_DRAWS = 3, 8
+"""Random parameters that are tried while directions are unexplained: a unit may be dead at one, or
+on for every input. Of small models, `FEW` parameters, more are tried."""
+
+FEW = 300
 
 PLACES = ("generic", "here")
 
@@ -141,7 +144,8 @@ def _best(
     own."""
     recording = jacobian.recording
     best: tuple[Measured, Params] | None = None
-    for draw in range(DRAWS if at == "generic" else 1):
+    draws = MORE_DRAWS if jacobian.dim <= FEW else DRAWS
+    for draw in range(draws if at == "generic" else 1):
         params = _point(recording, at, seed + draw)
         found = measure(
             jacobian, symmetry.families, params, seed=1000 * (seed + draw), max_rows=max_rows

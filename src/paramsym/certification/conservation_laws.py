@@ -143,7 +143,7 @@ def count_conservation_laws(
             "`max_depth` must be at least 3, the number of equal ranks that settle the count; "
             f"got {max_depth}."
         )
-    network = parametric(function, params, frozen=False)
+    network = parametric(function, params)
     d = network.dim
     if d > PARAMETER_LIMIT:
         raise ValueError(

@@ -111,15 +111,13 @@ class Parametric:
 def parametric(
     function: nn.Module | Function,
     params: Mapping[str, Tensor] | None,
-    *,
-    frozen: bool,
 ) -> Parametric:
-    """A module or a plain function, in float64.
+    """A module or a plain function, in float64. Parameters of a module that require no gradient
+    are constants.
 
     Args:
         function: A module, or a function of a parameter dict and inputs.
         params: Parameters; of a module by default its own.
-        frozen: Whether parameters of a module that require no gradient belong to θ.
 
     Raises:
         TypeError: If `function` is not callable, or an entry of `params` is no real tensor.
@@ -130,7 +128,7 @@ def parametric(
         module = function
         own = dict(module.named_parameters())
         params = own if params is None else params
-        free = [name for name in params if name not in own or frozen or own[name].requires_grad]
+        free = [name for name in params if name not in own or own[name].requires_grad]
         constants = {k: _exact(p) for k, p in params.items() if k not in free}
         constants |= {k: _exact(b) for k, b in module.named_buffers()}
         params = {name: params[name] for name in free}
