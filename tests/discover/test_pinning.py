@@ -42,7 +42,6 @@ def pinning(symmetry: Symmetry, parameter: str, axis: int) -> dict[str, str]:
         (nn.GELU(), "gelu", "lets no scale and no mixing through"),
         (lambda z: torch.relu(z) + 1.0, "add", "lets no scale and no mixing through"),
         (lambda z: torch.relu(z) + z.pow(2), "add", "equates different powers of its scale"),
-        (lambda z: torch.relu(z.detach()), "detach", "stops the gradient"),
         (lambda z: torch.logcumsumexp(torch.relu(z), -1), "logcumsumexp", "no rule for this op"),
     ],
 )
@@ -56,6 +55,13 @@ def test_what_stands_between_two_layers_pins_both_sides(
         # What follows sees only that nothing scales any more.
         expected = (reason, "its result scales with nothing that it reads")
         assert found[op].startswith(expected), (parameter, found)
+
+
+def test_a_stopped_gradient_pins_where_it_meets_parameters() -> None:
+    symmetry = between(lambda z: torch.relu(z.detach()))
+    for parameter, axis in (("a.weight", 0), ("a.bias", 0), ("b.weight", 1)):
+        (reason,) = pinning(symmetry, parameter, axis).values()
+        assert reason.startswith("stops the gradient")
 
 
 def test_what_moves_is_not_pinned() -> None:
@@ -98,6 +104,27 @@ def test_parts_of_an_axis_are_pinned_by_different_ops() -> None:
     text = str(symmetry.explain("a.weight"))
     assert "no family acts along axis 0 (3 of 4)\n" in text
     assert "    2 pinned by sigmoid in (model): lets no scale" in text
+
+
+def test_positions_of_a_kernel_keep_their_places() -> None:
+    symmetry = discover(nn.Conv2d(2, 3, (1, 5)), (torch.randn(1, 2, 6, 6),))
+    found = {pin.axis: (pin.op, pin.rows) for pin in symmetry.pins if pin.parameter == "weight"}
+    assert found == {0: (OUTPUTS, 3), 1: ("conv2d", 2), 3: ("conv2d", 5)}
+    reason = pinning(symmetry, "weight", 3)["conv2d"]
+    assert reason == "what stands along this axis keeps its place"
+
+
+def test_a_number_is_pinned() -> None:
+    class Offset(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.tensor(2.0))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.tanh(self.scale * x)
+
+    symmetry = discover(Offset(), (torch.randn(3),))
+    assert set(pinning(symmetry, "scale", 0)) == {"tanh"}
 
 
 def test_calls_are_counted_and_the_first_modules_named() -> None:

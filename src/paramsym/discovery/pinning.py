@@ -37,6 +37,7 @@ _WORDS = {
     _Kind.ISOLATES: "keeps the coordinates from mixing, and their scale moves nothing by itself",
 }
 _ENDED = "its result scales with nothing that it reads"
+_PLACED = "what stands along this axis keeps its place"
 _RETURNED = "what the model returns must not change"
 
 
@@ -60,26 +61,43 @@ def pins(
         Pins by parameter and axis, those of the most coordinates first.
     """
     still: list[tuple[str, int, Labels]] = []
+    ordered: list[Pin] = []
     for parameter in recording.parameters:
         value = labelled.get(parameter.name)
         if value is None:
             continue
         for axis, mask in enumerate(still_coordinates(parameter, families)):
             rows = mask.numpy().nonzero()[0]
-            if len(rows):
-                still += [(parameter.name, axis, _classes_at(value, axis, rows, classes))]
+            at = _classes_at(value, axis, rows, classes) if len(rows) else None
+            if at is not None:
+                still.append((parameter.name, axis, at))
+            elif len(rows):
+                ordered.append(_in_order(parameter.name, axis, len(rows), recording))
     wanted = np.zeros(len(classes.degenerate) + 1, dtype=bool)  # the last one stands for FIXED
     for _, _, at in still:
         wanted[at] = True
     wanted[FIXED] = False
     hits = _hits(facts, classes, wanted)
-    return tuple(
+    found = [
         pin for name, axis, at in still for pin in _pins(name, axis, at, hits, facts, recording)
+    ]
+    order = {parameter.name: i for i, parameter in enumerate(recording.parameters)}
+    return tuple(sorted([*found, *ordered], key=lambda pin: (order[pin.parameter], pin.axis)))
+
+
+def _in_order(parameter: str, axis: int, rows: int, recording: Recording) -> Pin:
+    """The first reader of a parameter pins an axis that has no coordinates of its own: positions
+    of a kernel."""
+    reads = (
+        r for r in recording.records if parameter in map(recording.parameter_ids.get, r.inputs())
     )
+    record = next(reads)
+    return Pin(parameter, axis, record.op, 1, (record.module or "(model)",), _PLACED, rows)
 
 
-def _classes_at(value: Value, axis: int, rows: Labels, classes: Classes) -> Labels:
-    """Classes of some coordinates of an axis, `[coordinates, classes of each]`."""
+def _classes_at(value: Value, axis: int, rows: Labels, classes: Classes) -> Labels | None:
+    """Classes of some coordinates of an axis, `[coordinates, classes of each]`; `None` where the
+    axis has no coordinates of its own."""
     found = []
     for layer in value.layers:
         labels = layer.labels
@@ -87,7 +105,9 @@ def _classes_at(value: Value, axis: int, rows: Labels, classes: Classes) -> Labe
             continue
         own = np.moveaxis(labels, axis, 0)[rows].reshape(len(rows), -1)
         found.append(np.where(own == FIXED, FIXED, classes.of[own]))
-    if not found:  # an axis of size 1, or a number
+    if not found and max(value.shape, default=1) > 1:
+        return None
+    if not found:  # a number
         every = np.unique(np.concatenate([layer.labels.ravel() for layer in value.layers]))
         found.append(np.where(every == FIXED, FIXED, classes.of[every])[None])
     return np.concatenate(found, 1)
