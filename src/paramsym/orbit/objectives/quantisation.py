@@ -73,4 +73,4 @@ class QuantisationNoise:
                 by_name = dict(zip(rounded, slopes, strict=True))
                 for name, slope in groups(by_name, None, self.per, self.axes):
                     parts.append((steps[name].square() * slope.square().sum(1)).sum() / 12)
-            return torch.stack(parts).sum() / self.probes / outputs.detach().square().sum()
+            return torch.stack(parts).sum() / self.probes / outputs.square().sum()
