@@ -33,7 +33,7 @@ class Case:
         shapes: Shapes of the inputs, batch first.
         families: Groups expected.
         gap: Directions known to be missed: nullity of the Jacobian minus dimension of the orbit.
-            Shifts are not looked for yet. `None` where the nullity cannot be taken.
+            `None` where the nullity cannot be taken.
         barriers: Ops expected to be listed as not analysed.
         unused: Parameters that no output depends on.
         train: Mode in which the model is looked at.

@@ -173,7 +173,7 @@ def test_batch_norm_on_meta() -> None:
     with torch.device("meta"):
         model = nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 1))
     symmetry = ps.discover(model, (torch.randn(3, 2, 6, 6, device="meta"),))
-    assert groups(symmetry) == {"T₊(4)": 2}
+    assert groups(symmetry) == {"T₊(4)": 2, "R^4": 1}
 
 
 def test_keyword_inputs() -> None:

@@ -190,8 +190,8 @@ def test_cross_attention() -> None:
     check(Case("cross", lambda: model, ((9, 6, N), (9, 7, 4)), {"GL(3)": 1, "GL(2)": 1}))
 
 
-def test_a_learned_bias_of_the_scores_stands_still() -> None:
-    """Scores are pinned, and with them whatever is added to them."""
+def test_a_learned_bias_of_the_scores_shifts_along_the_keys() -> None:
+    """Scores are pinned, and what is added to them with them, but for what the softmax removes."""
 
     def run(net: Net, x: Tensor) -> Tensor:
         q, k, v = (heads(x @ w, 2) for w in (net.q, net.k, net.v))
@@ -209,8 +209,8 @@ def test_a_learned_bias_of_the_scores_stands_still() -> None:
         )
     )
     symmetry = ps.discover(model, (torch.randn(3, 6, N, dtype=torch.float64),))
-    assert groups(symmetry) == {"GL(2) × 2": 2}
-    assert not any("bias" in family.moves for family in symmetry)
+    assert groups(symmetry) == {"GL(2) × 2": 2, "R^12": 1}  # one for each head and query
+    assert [family.moves for family in symmetry if "bias" in family.moves] == [{"bias"}]
 
 
 def test_dropout_of_probabilities() -> None:

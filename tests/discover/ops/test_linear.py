@@ -47,11 +47,10 @@ CASES = [
         {"GL(3)": 1},
     ),
     Case(
-        "hidden bias: its absorption is a shift",
+        "hidden bias: the next one takes up its shift",
         lambda: nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 5)),
         ((30, 4),),
-        {"GL(3)": 1},
-        gap=3,
+        {"GL(3)": 1, "R^3": 1},
     ),
     Case(
         "bias at the end",

@@ -81,8 +81,7 @@ CASES = [
             c=nn.Linear(3, 3),
         ),
         ((80, 4),),
-        {"T₊(3)": 1},
-        gap=3,
+        {"T₊(3)": 1, "R^3": 1},
     ),
     Case(
         "stacked with the input and averaged",
@@ -161,8 +160,7 @@ CASES = [
             b=nn.Linear(3, 2),
         ),
         ((90, 4),),
-        {"T₊(3)": 2},
-        gap=3,  # a shift of every column
+        {"T₊(3)": 2, "R^3": 1},
     ),
     Case(
         "cumulated over the samples: a linear space",

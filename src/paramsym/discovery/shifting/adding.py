@@ -8,7 +8,13 @@ import numpy as np
 from paramsym.discovery.labels import Labels
 from paramsym.discovery.shifting.layout import NONE
 from paramsym.discovery.shifting.registry import Call, Key, Op, Refused, op
-from paramsym.discovery.shifting.steps import Expand
+from paramsym.discovery.shifting.steps import (
+    Expand,
+    Plan,
+    Reshape,
+    labels_after,
+    tolerance_before,
+)
 from paramsym.discovery.shifting.supporting import plus
 from paramsym.discovery.shifting.tolerance import Tolerance
 from paramsym.discovery.shifting.values import Piece, Support
@@ -58,43 +64,51 @@ class Joined(Op):
     """A change of a part is one of the whole, there."""
 
     def tolerances(self, call: Call, outputs: list[Tolerance]) -> Mapping[Key, Tolerance]:
-        if call.record.op == "stack":
-            return {}
-        found, start = {}, 0
-        axis = _axis(call)
-        for key, value in call.values():
-            if len(value.shape) != len(call.shape):  # the empty tensor that cat lets pass
-                return {}
-            tolerance = outputs[0]
-            labels = tolerance.labels
+        found, axis = {}, _axis(call)
+        for key, plan, start, size in _parts(call):
+            labels = outputs[0].labels
             if labels.shape[axis] > 1:
-                labels = labels.take(np.arange(start, start + value.shape[axis]), axis=axis)
-            found[key] = Tolerance(labels, tolerance.free, tolerance.cause)
-            start += value.shape[axis]
+                labels = labels.take(np.arange(start, start + size), axis=axis)
+            own = Tolerance(labels, outputs[0].free, outputs[0].cause)
+            found[key] = tolerance_before(plan, own, call.value(key).shape)
         return found
 
     def push(self, call: Call, key: Key, piece: Piece) -> Mapping[int, Piece]:
-        if call.record.op == "stack":
-            raise Refused
-        axis, start, size = _axis(call), 0, 0
-        for other, value in call.values():
-            if other == key:
-                size = value.shape[axis]
-                break
-            start += value.shape[axis]
-        full = list(piece.labels.shape)
-        full[axis] = size
-        target = list(full)
-        target[axis] = call.shape[axis]
+        axis = _axis(call)
+        _, plan, start, size = next(part for part in _parts(call) if part[0] == key)
+        own = labels_after(plan, piece.labels, call.value(key).shape)
+        full = [size if a == axis else n for a, n in enumerate(own.shape)]
+        target = [call.shape[axis] if a == axis else n for a, n in enumerate(own.shape)]
         labels = np.full(target, NONE, dtype=np.int64)
         place = [slice(None)] * len(full)
         place[axis] = slice(start, start + size)
-        labels[tuple(place)] = np.broadcast_to(piece.labels, full)
+        labels[tuple(place)] = np.broadcast_to(own, full)
         return {0: piece.at(labels)}
 
 
 def _axis(call: Call) -> int:
     return call.get("dim", 0) % len(call.shape)
+
+
+def _parts(call: Call) -> list[tuple[Key, Plan, int, int]]:
+    """For every part the steps to the shape in which it is joined, and where it comes to lie.
+
+    Raises:
+        Refused: If one is the empty vector that torch lets pass.
+    """
+    axis, start, parts = _axis(call), 0, []
+    for key, value in call.values():
+        plan: Plan = []
+        size = 1
+        if call.record.op == "stack":
+            plan = [Reshape((*value.shape[:axis], 1, *value.shape[axis:]))]
+        elif len(value.shape) == len(call.shape):
+            size = value.shape[axis]
+        else:
+            raise Refused
+        parts.append((key, plan, start, size))
+        start += size
+    return parts
 
 
 def broadcast(labels: Labels, shape: tuple[int, ...], new: tuple[int, ...]) -> Labels:

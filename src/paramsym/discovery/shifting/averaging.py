@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from paramsym.discovery.labels import Labels
+from paramsym.discovery.shifting.layout import NONE
 from paramsym.discovery.shifting.registry import Call, Key, Op, Refused, op
 from paramsym.discovery.shifting.tolerance import Tolerance, joined_along
 from paramsym.discovery.shifting.values import Piece, Support
@@ -27,13 +29,11 @@ class Total(Op):
 
     def push(self, call: Call, key: Key, piece: Piece) -> Mapping[int, Piece]:
         value, dims = call["self"], _dims(call)
-        if any(piece.labels.shape[a] > 1 for a in dims):
-            raise Refused
-        number = _count(call, value.shape, dims)
-        labels = piece.labels
+        labels, count = _summed(piece.labels, value.shape, dims)
         if not call.get("keepdim", False):
             labels = labels.reshape([n for a, n in enumerate(labels.shape) if a not in dims])
-        return {0: piece.at(labels).times(number)}
+        total = float(np.prod([value.shape[a] for a in dims]))
+        return {0: piece.at(labels).times(count / total if call.record.op == "mean" else count)}
 
     def supports(self, call: Call) -> Mapping[int, tuple[Support, ...]]:
         value, dims = call["self"], _dims(call)
@@ -55,10 +55,21 @@ def _dims(call: Call) -> list[int]:
     return sorted({d % ndim for d in np.atleast_1d(dims).tolist()}) if ndim else []
 
 
-def _count(call: Call, shape: tuple[int, ...], dims: list[int]) -> float:
-    if call.record.op == "mean":
-        return 1.0
-    return float(np.prod([shape[a] for a in dims]))
+def _summed(labels: Labels, shape: tuple[int, ...], dims: list[int]) -> tuple[Labels, float]:
+    """Labels of sums along some axes, each of one component, and how often it stands in them.
+
+    Raises:
+        Refused: If a sum has several components, or sums have theirs differently often.
+    """
+    repeats = float(np.prod([shape[a] for a in dims if labels.shape[a] == 1]))
+    axes = tuple(dims)
+    there = labels != NONE
+    total = labels.max(axis=axes, keepdims=True)
+    counts = there.sum(axis=axes, keepdims=True)
+    often = np.unique(counts[counts > 0])
+    if len(often) != 1 or not bool((~there | (labels == total)).all()):
+        raise Refused
+    return total, repeats * float(often[0])
 
 
 _POOLS = {

@@ -79,12 +79,14 @@ def centering(call: Call, made_by: Call | None) -> Centering | None:
     if call.record.op.removesuffix("_") != "sub" or made_by is None or call.get("alpha", 1) != 1:
         return None
     value = call["self"]
-    is_mean = made_by.record.op == "mean" and made_by.get("keepdim", False)
-    if not isinstance(value, Value) or not is_mean or made_by["self"].number != value.number:
+    is_mean = made_by.record.op == "mean" and isinstance(value, Value)
+    if not is_mean or made_by["self"].number != value.number:
         return None
     ndim, dims = len(value.shape), made_by.get("dim")
     dims = range(ndim) if dims is None or dims == [] else np.atleast_1d(dims).tolist()
-    return Centering(tuple(d % ndim for d in dims))
+    axes = tuple(sorted(d % ndim for d in dims))
+    # Without the axes kept, the mean is broadcast along leading ones.
+    return Centering(axes) if made_by.get("keepdim") or axes == tuple(range(len(axes))) else None
 
 
 @op("group_norm", "native_group_norm")
