@@ -1,6 +1,16 @@
 """Moving along an orbit on purpose: chosen conserved quantities, balance, canonical points."""
 
 from paramsym.orbit.balancing import balance
+from paramsym.orbit.initialising import init_conserved_
+from paramsym.orbit.minimising import OrbitMinimum, Step, minimise_on_orbit
 from paramsym.orbit.target import element_reaching, set_conserved
 
-__all__ = ["balance", "element_reaching", "set_conserved"]
+__all__ = [
+    "OrbitMinimum",
+    "Step",
+    "balance",
+    "element_reaching",
+    "init_conserved_",
+    "minimise_on_orbit",
+    "set_conserved",
+]

@@ -35,8 +35,7 @@ def balance(
     Args:
         symmetry: The model's symmetry.
         params: Parameter dict.
-        families: Names; every exact family with writers and readers, or of shifts along constant
-            directions, when absent.
+        families: Names; every exact family with writers and readers when absent.
         others: Whether other families that share weights with these stay where they are
             (`"free"`, and their Q changes) or move so that they `"keep"` their Q.
         replace: A GL or Aff space reaches Q = 0 only if rk W = rk R = rk RᵀW. With `replace`, one

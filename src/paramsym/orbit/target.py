@@ -50,9 +50,8 @@ def set_conserved(
             stands for that q in every family with a law that is exact and has both writers and
             readers.
         others: What happens to families that are not named but share entries with one that is:
-            `"keep"` moves them too, so that they keep their Q (only exact ones; those that are
-            exact as ε → 0 alone stay where they are); `"free"` does not move them, so that their Q
-            changes.
+            `"keep"` moves them too, so that they keep their Q; `"free"` does not move them, so that
+            it changes. Families that are exact as ε → 0 only, and shifts, move only if named.
 
     Returns:
         A new dict; parameters that nothing moves are the same tensors.

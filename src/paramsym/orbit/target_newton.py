@@ -32,12 +32,14 @@ def newton_step(families: Sequence[Family], gaps: Field, params: Params, accurac
         params: Parameters that they move or read.
         accuracy: Relative accuracy of the linear equations.
     """
+    moved_names = frozenset[str]().union(*(f.moves for f in families))
+    reached = {k: params[k] for k in params if k in moved_names}
     right = {f.name: gaps[f.name] / (2 if f.ports else 1) for f in families}
     precondition = _preconditioner(families, params)
 
     def product(x: Field) -> Field:
         moved = tangent([(f, x[f.name]) for f in families], params)
-        covector = {k: moved[k] if k in moved else torch.zeros_like(p) for k, p in params.items()}
+        covector = {k: moved[k] if k in moved else torch.zeros_like(p) for k, p in reached.items()}
         found = moments(families, params, covector)
         return {f.name: f.group.symmetric(found[f.name]).double().cpu() for f in families}
 

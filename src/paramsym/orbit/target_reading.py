@@ -54,18 +54,19 @@ def lawful_families(symmetry: Symmetry, params: Mapping[str, Tensor]) -> list[Fa
 
 
 def is_two_sided(family: Family) -> bool:
-    """Whether a family is exact and has writers and readers (or shifts along constant directions),
-    so that every target is attainable at generic parameters of full rank."""
-    if family.exactness.as_eps_vanishes:
-        return False
-    return not family.ports or len({port.dual for port in family.ports}) == 2
+    """Whether a family is exact and has writers and readers, so that it reaches every target at
+    generic parameters of full rank."""
+    exact = not family.exactness.as_eps_vanishes
+    return exact and len({port.dual for port in family.ports}) == 2
 
 
 def _neighbours(
     named: list[Family], lawful: list[Family], wanted: Mapping[str, Tensor]
 ) -> list[Family]:
-    """Exact families coupled with those named, directly or through others."""
-    rest = [f for f in lawful if f.name not in wanted and not f.exactness.as_eps_vanishes]
+    """Exact scalings and matrices coupled with those named, directly or through others."""
+    rest = [
+        f for f in lawful if f.name not in wanted and f.ports and not f.exactness.as_eps_vanishes
+    ]
     kept: list[Family] = []
     front = named
     while front:
