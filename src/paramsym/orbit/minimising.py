@@ -1,6 +1,5 @@
 """Choosing a point of the orbit: any differentiable objective, minimised by group elements."""
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, final
@@ -10,20 +9,20 @@ from torch import Tensor
 
 from paramsym.action import act
 from paramsym.element import GroupElement
-from paramsym.family import Family
 from paramsym.groups import Group
 from paramsym.orbit.line_search import search
 from paramsym.orbit.pulling_back import Objective, Point, PulledBack
 from paramsym.orbit.quasi_newton import Curvature
+from paramsym.orbit.requirements import chosen_families, require_inputs
 from paramsym.orbit.words import Letters, appended, as_element
-from paramsym.parameters import check_params
-from paramsym.sharded import is_sharded
 from paramsym.symmetry import Symmetry
 
 Stopped = Literal["stationary", "no progress", "iterations", "condition"]
 
 FIRST = 0.1
 """Size of the first generator that is tried, where nothing is known of second derivatives."""
+SHORTEST = 1e-3
+"""Norm of a generator that is not worth another try, where the condition ends it."""
 LONGEST = 2.0
 """Largest generator of one step: matrices stretch by at most e²."""
 
@@ -57,8 +56,8 @@ class OrbitMinimum:
         evaluations: How often the objective was computed with its gradient.
         stopped: Why it ended: `"stationary"`, the gradient is within the tolerance; `"no
             progress"`, no step decreases the objective by more than rounding; `"iterations"`, as
-            many as were allowed; `"condition"`, the next group element would have been too badly
-            conditioned, as where the infimum lies at infinity.
+            many as were allowed; `"condition"`, a longer step would have made the group element too
+            badly conditioned, as where the infimum lies at infinity.
         drift: Largest change of the function's outputs, relative to the largest output; `None`
             where no function was given.
     """
@@ -138,8 +137,8 @@ def minimise_on_orbit(
             there is none, a number is out of range; if the objective is no scalar, not finite, not
             differentiable or not deterministic; or if a gain that an action divides by is zero.
     """
-    chosen = _families(symmetry, families)
-    _require(params, symmetry, objective, chosen, iterations, tolerance, max_condition)
+    chosen = chosen_families(symmetry, families)
+    require_inputs(params, symmetry, objective, chosen, iterations, tolerance, max_condition)
     start = {k: p.detach().double() if double and p.is_floating_point() else p.detach()
              for k, p in params.items()}  # fmt: skip
     pulled = PulledBack(objective, chosen, -1 if maximise else 1, double)
@@ -200,14 +199,24 @@ def _descend(
             return walk
         step, end = found
         word = appended(walk.word, pulled.letters(step))
-        if as_element(word).condition() > max_condition:
-            walk.stopped = "condition"
-            return walk
+        while as_element(word).condition() > max_condition:
+            # To about half of the way to where the bound lies, and no further.
+            walk.stopped, step = "condition", step / 2
+            if float(step.norm()) < SHORTEST:
+                return walk
+            word = appended(walk.word, pulled.letters(step))
+        if walk.stopped == "condition":
+            end = pulled.at(pulled.moved(point.params, step))
+            walk.evaluations += 1
+            if not end.value < point.value:
+                return walk
         curvature = curvature.after(step, end.gradient - point.gradient)
         point, norm, walk.word = end, float(end.gradient.norm()), word
         walk.values.append(point.value)
         walk.norms.append(norm)
         advance(Step(len(walk.values) - 1, pulled.sign * point.value, norm))
+        if walk.stopped == "condition":
+            return walk
 
 
 def _step(
@@ -260,65 +269,3 @@ def _drift(
     size = float(before.abs().max())
     change = float((after - before).abs().max())
     return change / size if size > 0 else change
-
-
-def _families(symmetry: Symmetry, names: Iterable[str] | None) -> tuple[Family, ...]:
-    if not isinstance(symmetry, Symmetry):
-        raise TypeError(
-            "`symmetry` must be a symmetry, as `discover` returns it; "
-            f"got {type(symmetry).__name__}."
-        )
-    if isinstance(names, str):
-        raise TypeError(f"`families` must be a list of names; got the string {names!r}.")
-    if names is None:
-        chosen = tuple(f for f in symmetry.families if not f.exactness.as_eps_vanishes)
-        if not chosen:
-            inexact = [f.name for f in symmetry.families]
-            hint = f" Those that are exact as ε → 0 must be named: {inexact}." if inexact else ""
-            raise ValueError(
-                f"`symmetry` must have a family that is exact and continuous; it has none.{hint}"
-            )
-        return chosen
-    chosen_names = list(dict.fromkeys(names))
-    known = [f.name for f in symmetry.families]
-    for name in chosen_names:
-        if name not in known:
-            raise ValueError(
-                f"`families` must name continuous families of the symmetry; {name!r} is none of "
-                f"{known}."
-            )
-    if not chosen_names:
-        raise ValueError("`families` must name at least one family; leave it out for all.")
-    return tuple(symmetry[name] for name in chosen_names)
-
-
-def _require(
-    params: Mapping[str, Tensor],
-    symmetry: Symmetry,
-    objective: object,
-    families: tuple[Family, ...],
-    iterations: int,
-    tolerance: float,
-    max_condition: float,
-) -> None:
-    if not callable(objective):
-        raise TypeError(
-            "`objective` must be a function of a parameter dict; "
-            f"got {type(objective).__name__}. Write `lambda p: …`, or choose one of "
-            "`paramsym.orbit.objectives`."
-        )
-    check_params(params, symmetry.parameters, values=True)
-    sharded = [k for k, p in params.items() if is_sharded(p)]
-    if sharded:
-        raise ValueError(
-            f"`params` must be whole tensors; {sharded[0]!r} is sharded. Gather them with "
-            "`p.full_tensor()`."
-        )
-    for family in families:
-        family.require_gains(params)
-    if isinstance(iterations, bool) or not isinstance(iterations, int) or iterations < 0:
-        raise ValueError(f"`iterations` must be a whole number, 0 or more; got {iterations!r}.")
-    if not (tolerance >= 0 and math.isfinite(tolerance)):
-        raise ValueError(f"`tolerance` must be a number, 0 or more; got {tolerance}.")
-    if not max_condition > 1:
-        raise ValueError(f"`max_condition` must be above 1; got {max_condition}.")

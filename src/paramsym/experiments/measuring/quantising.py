@@ -143,7 +143,7 @@ def rounded(weight: Tensor, bits: int, per: str) -> Tensor:
     return ((rows / step).round().clamp(-top, top) * step).reshape(weight.shape)
 
 
-def ways(model: nn.Module, images: Images, choice: Choice) -> dict[str, dict[str, Params]]:
+def ways(model: nn.Module, images: Images, choice: Choice) -> dict[str, Mapping[str, Params]]:
     """The parameters at each point of the orbit, in the order of `METHODS`, for each of `GROUPS`.
 
     What aims at rounding is minimised for the grouping that it is judged by.
@@ -178,7 +178,10 @@ def ways(model: nn.Module, images: Images, choice: Choice) -> dict[str, dict[str
             per: least(QuantisationNoise(outputs, per=per, probes=PROBES), both) for per in GROUPS
         },
     }
-    found = {name: dict.fromkeys(GROUPS, p) for name, p in alike.items()} | aimed
+    found: dict[str, Mapping[str, Params]] = {
+        **{name: dict.fromkeys(GROUPS, p) for name, p in alike.items()},
+        **aimed,
+    }
     return {name: found[name] for name in METHODS}
 
 
