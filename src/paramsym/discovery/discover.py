@@ -15,6 +15,7 @@ from paramsym.discovery.exporting import export, from_program
 from paramsym.discovery.facts import Facts
 from paramsym.discovery.gradients import altered_gradients
 from paramsym.discovery.labels import FIXED
+from paramsym.discovery.likening import own_arguments, understood
 from paramsym.discovery.losses import seen_by
 from paramsym.discovery.matrix_families import fixing_families, mixing_families
 from paramsym.discovery.mixing import fixing, mixing
@@ -174,7 +175,8 @@ def is_meta(recording: Recording) -> bool:
 
 def analyse(recording: Recording, *, check: bool, seed: int) -> Symmetry:
     """The symmetry of a recorded run."""
-    found = walk(recording)
+    meaning = understood(recording)
+    found = walk(meaning)
     facts, parameters = found.facts, found.parameters
     spaces = mixing(facts, parameters)
     linear = [k for cell in spaces.cells if not cell.orthogonal for k in cell.classes]
@@ -184,7 +186,7 @@ def analyse(recording: Recording, *, check: bool, seed: int) -> Symmetry:
     families = mixing_families(parameters, spaces)
     families += scaling_families(parameters, classes, basis, guarded)
     families = oriented(families, facts, parameters, recording)
-    shifts = shift_families(recording)
+    shifts = shift_families(meaning)
     families += shifts
     families += fixing_families(parameters, fixing(facts, parameters), shifts)
     order = {name: i for i, name in enumerate(parameters)}
@@ -192,7 +194,8 @@ def analyse(recording: Recording, *, check: bool, seed: int) -> Symmetry:
     families = distinct_names(families)
     verification = None
     if check:
-        families, verification = verify(families, recording, facts.vanishing, seed)
+        vanishing = own_arguments(facts.vanishing, recording)
+        families, verification = verify(families, recording, vanishing, seed)
     discrete = discrete_families(recording, families, check=check, seed=seed)
     if verification is not None:
         verification = replace(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from paramsym.discovery.likening import understood
 from paramsym.discovery.naming import distinct_names
 from paramsym.discovery.permuting.assembly import assemble
 from paramsym.discovery.permuting.checking import check as check_families
@@ -43,7 +44,7 @@ def discrete_families(
         seed: Seed of the check.
     """
     order = {p.name: i for i, p in enumerate(recording.parameters)}
-    families = beyond(assemble(walk(recording)), continuous)
+    families = beyond(assemble(walk(understood(recording))), continuous)
     families.sort(key=lambda family: min(order[name] for name in family.moves))
     families = distinct_names(families)
     if not check or not families:
