@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from paramsym.certification import Certificate, certify
     from paramsym.discovery import discover
     from paramsym.discovery.extending import register_rule
+    from paramsym.discovery.likening import register_like
     from paramsym.discovery.registering import register_activation
     from paramsym.discrete.family import DiscreteFamily
     from paramsym.discrete.groups import Permutations, Signs
@@ -70,6 +71,7 @@ __all__ = [
     "gradient_flow",
     "load",
     "register_activation",
+    "register_like",
     "register_rule",
     "save",
     "set_conserved",
@@ -80,6 +82,7 @@ _HOMES = {
     "certification": ("Certificate", "certify"),
     "discovery": ("discover",),
     "discovery.extending": ("register_rule",),
+    "discovery.likening": ("register_like",),
     "discovery.registering": ("register_activation",),
     "discrete.family": ("DiscreteFamily",),
     "discrete.groups": ("Permutations", "Signs"),
