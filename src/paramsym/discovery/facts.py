@@ -115,6 +115,10 @@ class Facts:
     refused: dict[int, str] = field(default_factory=dict)
     ended: dict[int, int] = field(default_factory=dict)
 
+    def matrices(self) -> dict[str, int]:
+        """How many matrices the stacks have."""
+        return {name: layers[0][2] for name, layers in self.stacks.items()}
+
     def fresh(self, shape: tuple[int, ...]) -> Labels:
         """New labels."""
         size = int(np.prod(shape, dtype=np.int64))

@@ -56,6 +56,7 @@ class Value:
             value.
         product: What states the facts of the product that it is, still to be done: whether a sum
             consumes it decides what they are.
+        stand_in: Indices as data may give them, where they choose matrices of a stack.
     """
 
     shape: tuple[int, ...]
@@ -70,6 +71,7 @@ class Value:
     holds_pairs: bool = False
     stopped: tuple[str, str] | None = None
     product: "Product | None" = None
+    stand_in: Tensor | None = None
 
     @property
     def is_zero(self) -> bool:

@@ -7,14 +7,14 @@ from typing import Any, final
 import numpy as np
 import torch
 import torch.utils._pytree as pytree
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
+from paramsym.discovery.choosing import assignments
 from paramsym.discovery.combinations import settled
-from paramsym.discovery.facts import Facts, distinct_rows
-from paramsym.discovery.labels import FIXED, Labels, Layer, Value
-from paramsym.discovery.ops import COMBINES, HOLDS_PAIRS, LAYOUTS, READS_SQUARES, RULES, Call
+from paramsym.discovery.facts import Facts
+from paramsym.discovery.labels import FIXED, Layer, Value
+from paramsym.discovery.layouts import label_parameters, state_gauges
+from paramsym.discovery.ops import COMBINES, HOLDS_PAIRS, READS_SQUARES, RULES, Call
 from paramsym.discovery.ops.complexes import unpaired
 from paramsym.discovery.ops.registry import STOPS_GRADIENT, Result
 from paramsym.discovery.ops.views import EXPANSIONS, expanded
@@ -38,6 +38,22 @@ class Walk:
 def walk(recording: Recording) -> Walk:
     """Label the parameters and carry the labels through the recorded calls."""
     facts = Facts()
+    labelled = label_parameters(recording, facts)
+    for number, stand_ins in enumerate(assignments(recording, facts.matrices())):
+        barriers = dict(facts.barriers)
+        _carry(recording, labelled, facts, stand_ins)
+        if number:
+            facts.barriers = barriers  # they are counted once
+    if any(record.is_sink for record in recording.records):
+        _pin_unread(labelled, facts)
+    state_gauges(labelled, facts)
+    return Walk(facts, labelled)
+
+
+def _carry(
+    recording: Recording, labelled: dict[str, Value], facts: Facts, stand_ins: dict[int, Tensor]
+) -> None:
+    """Carry the labels through the calls once, with indices that stand in for those of the data."""
     values: dict[int, Value] = {}
     for i, tensor in recording.constants.items():
         # A buffer that happens to be zero now is state, not structure.
@@ -45,9 +61,11 @@ def walk(recording: Recording) -> Walk:
         values[i] = Value(recording.shapes[i], constant=None if is_zero else tensor)
     for i in recording.inputs:
         values[i] = Value(recording.shapes[i])
-    labelled = _label_parameters(recording, facts)
     for i, name in recording.parameter_ids.items():
         values[i] = labelled.get(name) or Value(recording.shapes[i])
+
+    for i in stand_ins.keys() & values.keys():
+        values[i] = replace(values[i], stand_in=stand_ins[i])
 
     last_reads = recording.last_reads
     for index, record in enumerate(recording.records):
@@ -59,14 +77,12 @@ def walk(recording: Recording) -> Walk:
         for i, value in zip(record.outputs, outputs, strict=False):
             if i is not None:
                 values[i] = value if value is not None else Value(recording.shapes[i])
+                if i in stand_ins:
+                    values[i] = replace(values[i], stand_in=stand_ins[i])
         _note_ended(index, record, values, facts)
     facts.record = len(recording.records)
     for i in recording.outputs:
         facts.pin(settled(_settled(values[i], facts), facts))
-    if any(record.is_sink for record in recording.records):
-        _pin_unread(labelled, facts)
-    _state_gauges(labelled, facts)
-    return Walk(facts, labelled)
 
 
 def _run(
@@ -219,62 +235,6 @@ def _unlabelled(
     ]
 
 
-def _label_parameters(recording: Recording, facts: Facts) -> dict[str, Value]:
-    """One label a coordinate of every axis; some ops ask for another layout."""
-    layouts: dict[str, tuple[Layer, ...]] = {}
-    shapes = {p.name: p.shape for p in recording.parameters if p.is_real}
-    names = {i: name for i, name in recording.parameter_ids.items() if name in shapes}
-    for index, record in enumerate(recording.records):
-        bound = record.bind()
-        for argument, given in bound.items():
-            special = LAYOUTS.get((record.op, argument))
-            if special is None:
-                continue
-            for position, leaf in enumerate(given if isinstance(given, list | tuple) else [given]):
-                name = names.get(leaf.id) if isinstance(leaf, Ref) else None
-                if name is None or name in layouts:
-                    continue
-                call = Call(index, record, bound, (), facts)
-                layers = special(call, shapes[name], position)
-                if layers is not None:
-                    layouts[name] = layers
-                    _note_stack(name, layers, facts)
-        source = next(iter(record.args), None)
-        if _keeps_first_axis(record) and isinstance(source, Ref) and source.id in names:
-            names |= {i: names[source.id] for i in record.outputs if i is not None}
-    unused = set(recording.unused)
-    return {
-        name: Value(shape, layouts.get(name) or _axis_by_axis(shape, facts), parameter=name)
-        for name, shape in shapes.items()
-        if name not in unused
-    }
-
-
-def _note_stack(name: str, layers: tuple[Layer, ...], facts: Facts) -> None:
-    if all(0 in layer.axes and len(layer.axes) == 2 for layer in layers):
-        facts.stacks[name] = [
-            (int(x.labels.min()), x.labels.size // len(x.labels), len(x.labels)) for x in layers
-        ]
-
-
-def _keeps_first_axis(record: Record) -> bool:
-    """Whether the call returns its argument with the axes behind the first in another order."""
-    if record.op == "transpose":
-        return 0 not in record.args[1:] and len(record.args) == 3
-    return record.op in ("mT", "_to_copy", "to", "clone", "contiguous")
-
-
-def _axis_by_axis(shape: tuple[int, ...], facts: Facts) -> tuple[Layer, ...]:
-    axes = [a for a, size in enumerate(shape) if size > 1]
-    if not axes:
-        return (Layer(facts.fresh((1,) * len(shape))),)
-    return tuple(
-        Layer(facts.fresh((size,)).reshape([-1 if i == a else 1 for i in range(len(shape))]))
-        for a in axes
-        for size in [shape[a]]
-    )
-
-
 def _pin_unread(parameters: dict[str, Value], facts: Facts) -> None:
     """Where data decide what runs, parts that this run did not read (experts without a token) may
     be read on other data: nothing is known of them."""
@@ -289,25 +249,3 @@ def _pin_unread(parameters: dict[str, Value], facts: Facts) -> None:
             unread = np.unique(layer.labels[~read[layer.labels]])
             facts.isolate(unread)
             facts.balance(Layer(unread))
-
-
-def _state_gauges(parameters: dict[str, Value], facts: Facts) -> None:
-    """The axes of every parameter, block by block (the groups of a convolution)."""
-    for value in parameters.values():
-        layers = [layer.labels for layer in value.layers]
-        joint = len(layers) > 1 and set(value.layers[0].axes) & set(value.layers[1].axes)
-        blocks = _blocks(layers) if joint else [tuple(np.unique(labels) for labels in layers)]
-        facts.gauges += blocks
-
-
-def _blocks(layers: list[Labels]) -> list[tuple[Labels, ...]]:
-    """Labels that meet in an entry, directly or through others."""
-    columns = [x.ravel() for x in np.broadcast_arrays(*layers)]
-    entries = distinct_rows(np.stack(columns, 1))
-    names, numbers = np.unique(entries, return_inverse=True)
-    numbers = numbers.reshape(entries.shape)
-    size = len(names)
-    links = coo_array((np.ones(len(numbers)), (numbers[:, 0], numbers[:, 1])), (size, size))
-    count, block = connected_components(links, directed=False)
-    where = block[numbers[:, 0]]
-    return [tuple(np.unique(column) for column in entries[where == k].T) for k in range(count)]

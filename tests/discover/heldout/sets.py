@@ -93,7 +93,9 @@ def distmult() -> nn.Module:
     )  # fmt: skip
 
 
-@heldout("a matrix for every relation", (200,), (200,), (200,), scales=2, indices=(0, 1, 2), gap=2)
+@heldout(
+    "a matrix for every relation", (200,), (200,), (200,), linear=2 * 2, indices=(0, 1, 2), gap=0
+)
 def rescal() -> nn.Module:
     """sᵀ R_r o with one table for both: one GL(2), dual on both sides of all matrices."""
 

@@ -44,6 +44,9 @@ def index_select(call: Call) -> Result:
     if chosen is not None:
         return call.output(map_layers(value, lambda x: x.index_select(dim, chosen)))
     call.facts.pin(index)
+    stand_in = _stand_in(call, value, index)
+    if stand_in is not None and dim == 0:
+        return _matrices(call, value, stand_in)
     return call.output(anywhere(call, value, (dim % len(value.shape),)))
 
 
@@ -89,6 +92,9 @@ def index(call: Call) -> Result:
     for i in indices:
         if isinstance(i, Value):
             call.facts.pin(i)
+    stand_in = _stand_in(call, value, indices[0])
+    if stand_in is not None and all(i is None for i in indices[1:]):
+        return _matrices(call, value, stand_in)
     axes = _indexed(value.shape, call.shape, indices)
     if axes is None:
         return call.refuse()
@@ -97,6 +103,17 @@ def index(call: Call) -> Result:
         kept = [layer.labels.shape[a] for a in range(layer.labels.ndim) if a not in axes.read]
         layers.append(Layer(layer.labels.reshape(axes.place(kept)), layer.exponent))
     return call.output(layers)
+
+
+def _stand_in(call: Call, value: Value, index: Any) -> Tensor | None:
+    """Indices that may choose matrices of a stack."""
+    is_stack = value.parameter in call.facts.stacks
+    return index.stand_in if is_stack and isinstance(index, Value) else None
+
+
+def _matrices(call: Call, value: Value, chosen: Tensor) -> Result:
+    """Matrices of a stack, each with its own labels."""
+    return call.output(map_layers(value, lambda x: x[chosen]), parameter=value.parameter)
 
 
 @final

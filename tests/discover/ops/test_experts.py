@@ -1,0 +1,139 @@
+"""Stacks of matrices of which data choose: what each expert may do by itself."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from paramsym.discovery import walk as walking
+from tests.discover.cases import Case, check
+from tests.discover.checking import Net
+
+E, N, H = 3, 5, 4
+
+
+def weight(*shape: int) -> nn.Parameter:
+    return nn.Parameter(torch.randn(*shape))
+
+
+def first(x: Tensor) -> Tensor:
+    """A choice for every sample."""
+    return (x[:, 0] > -0.4).long() + (x[:, 0] > 0.4).long()
+
+
+def second(x: Tensor) -> Tensor:
+    """Another choice."""
+    return (x[:, 1] > -0.4).long() + (x[:, 1] > 0.4).long()
+
+
+def experts(run: Callable[[Net, Tensor], Tensor], width: int = H) -> nn.Module:
+    return Net(
+        run, up=weight(E, N, width), bias=weight(E, width), down=weight(E, width, N),
+        router=weight(N, E),
+    )  # fmt: skip
+
+
+def bent(z: Tensor) -> Tensor:
+    return F.leaky_relu(z, 0.2)
+
+
+def by_bmm(net: Net, x: Tensor) -> Tensor:
+    e = first(x)
+    return torch.bmm(bent(torch.bmm(x[:, None], net.up[e])), net.down[e])[:, 0]
+
+
+def by_index_select(net: Net, x: Tensor) -> Tensor:
+    e = first(x)
+    h = bent(torch.einsum("bi,bih->bh", x, net.up.index_select(0, e)))
+    return torch.einsum("bh,bho->bo", h, net.down.index_select(0, e))
+
+
+def with_bias(net: Net, x: Tensor) -> Tensor:
+    e = first(x)
+    h = bent(torch.einsum("bi,bih->bh", x, net.up[e]) + net.bias[e])
+    return torch.einsum("bh,bho->bo", h, net.down[e])
+
+
+def two_of_three(net: Net, x: Tensor) -> Tensor:
+    scores, chosen = (x @ net.router).topk(2, -1)
+    h = bent(torch.einsum("bi,bkih->bkh", x, net.up[chosen]))
+    return torch.einsum("bk,bkh,bkho->bo", scores.softmax(-1), h, net.down[chosen])
+
+
+def chosen_twice(net: Net, x: Tensor) -> Tensor:
+    """The same choice, computed again."""
+    h = bent(torch.einsum("bi,bih->bh", x, net.up[first(x)]))
+    return torch.einsum("bh,bho->bo", h, net.down[first(x)])
+
+
+def linear(net: Net, x: Tensor) -> Tensor:
+    e = first(x)
+    return torch.einsum("bi,bih,bho->bo", x, net.up[e], net.down[e])
+
+
+def crossed(net: Net, x: Tensor) -> Tensor:
+    """Two choices: every first expert meets every second one."""
+    h = bent(torch.einsum("bi,bih->bh", x, net.up[first(x)]))
+    return torch.einsum("bh,bho->bo", h, net.down[second(x)])
+
+
+def averaged(net: Net, x: Tensor) -> Tensor:
+    """What all samples share is of all experts."""
+    h = bent(torch.einsum("bi,bih->bh", x, net.up[first(x)]))
+    return torch.einsum("bh,bho->bo", h / h.square().mean(0).sqrt(), net.down[first(x)])
+
+
+def neighbours(net: Net, x: Tensor) -> Tensor:
+    """Samples two apart are added, whatever their experts are."""
+    e = first(x)
+    h = bent(torch.einsum("bi,bih->bh", x, net.up[e]))
+    return torch.einsum("bh,bho->bo", h + h.roll(2, 0), net.down[e])
+
+
+def all_of_them(net: Net, x: Tensor) -> Tensor:
+    h = bent(torch.einsum("bi,eih->beh", x, net.up) + net.bias)
+    mixed = (x @ net.router).softmax(-1)[..., None] * h
+    return torch.einsum("beh,eho->bo", mixed, net.down)
+
+
+X = ((80, N),)
+ALL = {f"T₊({E * H})": 1}
+SHARED = {f"T₊({H})": 1}
+
+
+def case(name: str, run: Callable[[Net, Tensor], Tensor], families: dict[str, int]) -> Case:
+    names = {"bias", "router"}
+    unused = names - set(run.__code__.co_names)
+    return Case(
+        name, lambda: experts(run), X, families, gap=None,
+        unused=tuple(x for x in ("bias", "router") if x in unused),
+    )  # fmt: skip
+
+
+CASES = [
+    case("by bmm", by_bmm, ALL),
+    case("by index_select", by_index_select, ALL),
+    case("with a bias", with_bias, ALL),
+    case("two of three", two_of_three, ALL),
+    case("chosen twice", chosen_twice, ALL),
+    case("linear", linear, {f"GL({H}) × {E}": 1}),
+    case("crossed", crossed, SHARED),
+    case("neighbours", neighbours, SHARED),
+    case("averaged over samples", averaged, {f"T₊({H})": 1}),
+    case("all of them", all_of_them, ALL | {f"R^{N}": 1}),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_families(case: Case) -> None:
+    check(case)
+
+
+def test_one_assignment_is_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If two choices always agreed, too much would be claimed."""
+    every = walking.assignments
+    monkeypatch.setattr(walking, "assignments", lambda *args: [next(iter(every(*args)))])
+    with pytest.raises(AssertionError):
+        check(case("crossed", crossed, SHARED))
