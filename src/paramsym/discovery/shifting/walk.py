@@ -134,9 +134,13 @@ class _Defined:
         )
         self.reads: dict[int, int] = defaultdict(int)
         self.made_by: dict[int, Call] = {}
+        self.tables: set[int] = set()
         for record, _, _ in self.records:
-            for leaf in _leaves(record):
+            leaves = record.inputs()
+            for leaf in leaves:
                 self.reads[leaf] += 1
+            if isinstance(OPS.get(record.op), LookUp):
+                self.tables.update(leaves)
         for i in self.outputs:
             self.reads[i] += 1
         self._start()
@@ -168,15 +172,8 @@ class _Defined:
             self.run.views_of[name].append(i)
 
     def _pivot(self, number: int, name: str, shape: tuple[int, ...]) -> Pivot | None:
-        places = entries_of(shape, self._is_table(number))
+        places = entries_of(shape, number in self.tables)
         return None if places is None else Pivot(name, places, places)
-
-    def _is_table(self, number: int) -> bool:
-        return any(
-            isinstance(OPS.get(record.op), LookUp)
-            for record, _, _ in self.records
-            if number in _leaves(record)
-        )
 
     def _step(self, record: Record, outputs: tuple[int | None, ...], known: bool) -> None:
         run, recording = self.run, self.recording
@@ -251,10 +248,6 @@ MOST_ENTRIES = 2**20
 def op_of(record: Record) -> Op | None:
     """What is said of the op of a call; ops in place (`add_`) are as the op itself."""
     return OPS.get(record.op) or OPS.get(record.op.removesuffix("_"))
-
-
-def _leaves(record: Record) -> list[int]:
-    return record.inputs()
 
 
 def _defined_once(
