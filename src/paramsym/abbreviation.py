@@ -13,10 +13,11 @@ def readable(name: str, *, mutual: bool = False) -> str:
     """A family's name with the path that all its modules share in front.
 
     `layers.3.attn.q_proj → layers.3.attn.k_proj` as `layers.3.attn: q_proj → k_proj`; with ↔ where
-    neither side reads the other (`mutual`).
+    neither side reads the other (`mutual`). A note in brackets stays behind.
     """
-    if _COLON in name or _ARROW not in name:
+    if _COLON in name:
         return name
+    name, note = _without_note(name)
     arrow = _MUTUAL if mutual else _ARROW
     sides = [side.split(", ") for side in name.split(_ARROW)]
     paths = [entry.split(".") for side in sides for entry in side if not _left_out(entry)]
@@ -25,15 +26,24 @@ def readable(name: str, *, mutual: bool = False) -> str:
         if len(set(column)) > 1:
             break
         shared += 1
-    while shared and any(path[shared].isdigit() for path in paths):
+    if len(paths) == 1 and paths[0][-1] in ("weight", "bias"):
+        shared -= 1  # nor does a leaf alone
+    while shared > 0 and any(path[shared].isdigit() for path in paths):
         shared -= 1  # an index alone says nothing
-    if not shared:
-        return name.replace(_ARROW, arrow)
+    if shared < 1:
+        return name.replace(_ARROW, arrow) + note
     start = len(".".join(paths[0][:shared])) + 1
     shown = (
         ", ".join(entry if _left_out(entry) else entry[start:] for entry in side) for side in sides
     )
-    return ".".join(paths[0][:shared]) + _COLON + arrow.join(shown)
+    return ".".join(paths[0][:shared]) + _COLON + arrow.join(shown) + note
+
+
+def _without_note(name: str) -> tuple[str, str]:
+    """The name, and the note behind it: a cause in brackets, a number."""
+    match = re.fullmatch(r"(.*?)((?: \([^()]*\))?(?: #\d+)?)", name)
+    assert match is not None
+    return match[1], match[2]
 
 
 def shorten(name: str, width: int) -> str:

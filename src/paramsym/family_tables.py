@@ -8,7 +8,7 @@ from paramsym.abbreviation import in_lines
 from paramsym.family import EXACT
 from paramsym.folding import DiscreteRow, Row, is_nonlinear
 
-_NARROWEST_NAME = 24
+_NARROWEST_NAME = 20
 
 
 def family_table(rows: list[Row], width: int, *, full_names: bool) -> Table:
