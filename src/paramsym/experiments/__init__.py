@@ -1,4 +1,4 @@
-"""The paper's figures, computed, drawn and judged: one file a figure."""
+"""The paper's figures, and experiments beyond it: computed, drawn and judged, one file each."""
 
 from paramsym.experiments.experiment import Experiment
 from paramsym.experiments.figures.fig1 import FIG1
@@ -12,10 +12,14 @@ from paramsym.experiments.figures.fig8 import FIG8
 from paramsym.experiments.figures.fig9 import FIG9
 from paramsym.experiments.figures.fig10 import FIG10
 from paramsym.experiments.figures.fig11 import FIG11
+from paramsym.experiments.figures.orbit_sharpness import ORBIT_SHARPNESS
+from paramsym.experiments.figures.quantising import QUANTISING
+from paramsym.experiments.figures.teleporting import TELEPORTING
 
 # A figure is added by importing its constant above and listing it here, in the paper's order.
 _FIGURES: tuple[Experiment, ...] = (
     FIG1, FIG2, FIG3, FIG4, FIG5, FIG6, FIG7, FIG8, FIG9, FIG10, FIG11,
+    QUANTISING, TELEPORTING, ORBIT_SHARPNESS,
 )  # fmt: skip
 
 EXPERIMENTS: dict[str, Experiment] = {figure.name: figure for figure in _FIGURES}

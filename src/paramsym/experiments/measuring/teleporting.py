@@ -74,7 +74,7 @@ def teleport(settings: Mapping[str, Any], scratch: Path) -> Arrays:
     Returns:
         `loss` `[methods, lrs]`, of all training images at the end, infinite where it diverged;
         `accuracy` `[methods, lrs]`, on the test images; `seconds` `[methods, lrs]`; `growth`
-        `[lrs]`, by what ‖∇L‖² was multiplied.
+        `[lrs]`, by what ‖∇L‖² was multiplied; `share` `[lrs]`, of the compute, for the move.
     """
     run = Run(**{**settings, "lrs": tuple(settings["lrs"])})
     images = load(run.data, seed=run.seed)
@@ -89,11 +89,11 @@ def teleport(settings: Mapping[str, Any], scratch: Path) -> Arrays:
     symmetry = discover(model, (x[:8],), seed=run.seed)
     shape = (len(METHODS), len(run.lrs))
     loss, accuracy, seconds = (torch.full(shape, math.inf, dtype=torch.float64) for _ in range(3))
-    growth = torch.ones(len(run.lrs), dtype=torch.float64)
+    growth, share = (torch.ones(len(run.lrs), dtype=torch.float64) for _ in range(2))
     for j, lr in enumerate(run.lrs):
         for i, method in enumerate(METHODS):
             begun = time.perf_counter()
-            params, grown = _train(model, symmetry, (x, y), run, lr, method)
+            params, grown, spent = _train(model, symmetry, (x, y), run, lr, method)
             seconds[i, j] = time.perf_counter() - begun
             with torch.no_grad():
                 end = _loss(model, params, x, y)
@@ -101,8 +101,14 @@ def teleport(settings: Mapping[str, Any], scratch: Path) -> Arrays:
             loss[i, j] = float(end) if bool(end.isfinite()) else math.inf
             accuracy[i, j] = float((logits.argmax(1) == images.test_labels).double().mean())
             if method == "teleported":
-                growth[j] = grown
-    return {"loss": loss, "accuracy": accuracy, "seconds": seconds, "growth": growth}
+                growth[j], share[j] = grown, spent
+    return {
+        "loss": loss,
+        "accuracy": accuracy,
+        "seconds": seconds,
+        "growth": growth,
+        "share": share,
+    }
 
 
 def _loss(model: nn.Module, params: Params, x: Tensor, y: Tensor) -> Tensor:
@@ -116,15 +122,16 @@ def _train(
     run: Run,
     lr: float,
     method: str,
-) -> tuple[Params, float]:
-    """The parameters when the compute is spent, and by what teleporting multiplied ‖∇L‖²."""
+) -> tuple[Params, float, float]:
+    """The parameters when the compute is spent, by what teleporting multiplied ‖∇L‖², and its share
+    of the compute."""
     x, y = data
     params = {k: p.detach().clone() for k, p in model.named_parameters()}
     if method == "balanced":
         # No loss is computed for it; what it takes shows in the seconds.
         params = minimise_on_orbit(symmetry, params, WeightNorm()).params
     generator = torch.Generator().manual_seed(run.seed)
-    budget, spent, growth = run.epochs * len(y), 0, 1.0
+    budget, spent, growth, share = run.epochs * len(y), 0, 1.0, 0.0
     waiting = method == "teleported"
     batch = len(y) if run.kind == "full" else run.batch
     order = torch.empty(0, dtype=torch.int64)
@@ -135,17 +142,18 @@ def _train(
         if waiting and spent >= run.when * budget:
             waiting = False
             # Of SGD at a larger batch, or the noise of the gradient would be what grows.
-            chosen = torch.cat([rows, order])[: max(batch, 8 * run.batch)]
+            chosen = torch.cat([rows, order])[: max(batch, 4 * run.batch)]
             found = _teleported(model, symmetry, params, (x[chosen], y[chosen]), run)
             params, growth = found.params, found.value / found.values[0]
-            spent += OBJECTIVE_COST * (found.evaluations + 1) * len(chosen)
+            cost = OBJECTIVE_COST * (found.evaluations + 1) * len(chosen)
+            spent, share = spent + cost, cost / budget
             continue
         leaves = {k: p.requires_grad_() for k, p in params.items()}
         grads = torch.autograd.grad(_loss(model, leaves, x[rows], y[rows]), list(leaves.values()))
         with torch.no_grad():
             params = {k: p - lr * g for (k, p), g in zip(leaves.items(), grads, strict=True)}
         spent += len(rows)
-    return params, growth
+    return params, growth, share
 
 
 def _teleported(
@@ -179,6 +187,7 @@ class Teleported:
         accuracy: `[seeds, methods, lrs]`.
         seconds: `[seeds, methods, lrs]`.
         growth: `[seeds, lrs]`.
+        share: `[seeds, lrs]`.
     """
 
     kind: str
@@ -188,6 +197,7 @@ class Teleported:
     accuracy: Tensor
     seconds: Tensor
     growth: Tensor
+    share: Tensor
 
     def best(self, method: str) -> Tensor:
         """log₁₀ of the training loss at the method's best learning rate, `[seeds]`."""
@@ -204,7 +214,9 @@ class Teleported:
 def teleported_of(results: Sequence[Finished], kind: str) -> Teleported:
     """The results of one kind of descent."""
     own = [f for f in results if f.task.settings["kind"] == kind]
-    columns = (torch.stack([f[k] for f in own]) for k in ("loss", "accuracy", "seconds", "growth"))
+    columns = (
+        torch.stack([f[k] for f in own]) for k in ("loss", "accuracy", "seconds", "growth", "share")
+    )
     settings = own[0].task.settings
     seeds = tuple(f.task.settings["seed"] for f in own)
     return Teleported(kind, tuple(settings["lrs"]), seeds, *columns)
