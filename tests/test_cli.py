@@ -12,6 +12,7 @@ import pytest
 import torch
 import typer
 from rich.cells import cell_len
+from safetensors.torch import save_file
 from typer.testing import CliRunner, Result
 
 from paramsym import discover
@@ -271,6 +272,7 @@ def test_the_documented_output_is_real(folder: Path) -> None:
     factory = next(code for code in blocks(text, "python") if code.startswith("# my_models.py"))
     (folder / "my_models.py").write_text(factory)
     torch.export.save(torch.export.export(*mlp()), folder / "net.pt2")
+    save_file(mlp()[0].state_dict(), folder / "mlp.safetensors")
     steps = [step for block in blocks(text, "console") for step in block.split("$ paramsym ")[1:]]
     assert len(steps) > 8
     for step in steps:

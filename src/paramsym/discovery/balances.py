@@ -304,7 +304,7 @@ class Elimination:
         return list(found.values())
 
     def _combination(self, k: int) -> Row:
-        return self.solved[k] if k in self.solved else {k: 1}
+        return self.solved.get(k, {k: 1})
 
     def _substitute(self, pivot: int, factor: Number, combination: Row) -> None:
         row = self.solved[pivot]

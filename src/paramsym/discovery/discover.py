@@ -24,6 +24,7 @@ from paramsym.discovery.ops import RULES
 from paramsym.discovery.orienting import oriented
 from paramsym.discovery.permuting import discrete_families
 from paramsym.discovery.pinning import pins
+from paramsym.discovery.points import Points, without_eps
 from paramsym.discovery.recording import Recording, rejected
 from paramsym.discovery.scaling import scalings
 from paramsym.discovery.scaling_families import scaling_families
@@ -192,11 +193,12 @@ def analyse(recording: Recording, *, check: bool, seed: int) -> Symmetry:
     order = {name: i for i, name in enumerate(parameters)}
     families.sort(key=lambda family: min(order[name] for name in family.moves))
     families = distinct_names(families)
+    exact = without_eps(recording, own_arguments(facts.vanishing, recording))
+    points = Points(exact, seed) if check else None
     verification = None
-    if check:
-        vanishing = own_arguments(facts.vanishing, recording)
-        families, verification = verify(families, recording, vanishing, seed)
-    discrete = discrete_families(recording, families, check=check, seed=seed)
+    if points is not None:
+        families, verification = verify(families, recording, points, seed)
+    discrete = discrete_families(recording, families, points=points, seed=seed)
     if verification is not None:
         verification = replace(
             verification,

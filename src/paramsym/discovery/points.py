@@ -5,8 +5,9 @@ ones, where the model's own are degenerate.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import final
 
 import torch
@@ -38,6 +39,31 @@ class Point:
         )
 
 
+@final
+@dataclass(frozen=True)
+class Points:
+    """The points at which all that is found on one run is checked, each made when it is needed.
+
+    Attributes:
+        recording: The run.
+        seed: Seed of the points, and of random ops.
+    """
+
+    recording: Recording
+    seed: int
+
+    @cached_property
+    def near(self) -> Point:
+        """As `near_point`."""
+        return near_point(self.recording, torch.Generator().manual_seed(self.seed), self.seed)
+
+    @cached_property
+    def random(self) -> Point | None:
+        """As `random_point`."""
+        generator = torch.Generator().manual_seed(self.seed + 1)
+        return random_point(self.recording, generator, self.seed)
+
+
 def near_point(recording: Recording, generator: torch.Generator, seed: int) -> Point:
     """The model's parameters and inputs, jittered; as they are where that leaves the domain.
 
@@ -45,12 +71,13 @@ def near_point(recording: Recording, generator: torch.Generator, seed: int) -> P
         ValueError: If the model does not run on these inputs, its outputs are not finite, or it has
             none.
     """
-    params = {name: widen(p) for name, p in recording.state.items()}
     inputs = {i: widen(x) for i, x in recording.inputs.items()}
-    jittered = {name: _jitter(p, generator) for name, p in params.items()}
+    jittered = {name: _jitter(p, generator) for name, p in recording.state.items()}
     moved = {i: _jitter(x, generator) for i, x in inputs.items()}
-    for ps, xs in ((jittered, moved), (jittered, inputs), (params, inputs)):
-        point = _at(recording, ps, xs, seed)
+    for xs, is_last in ((moved, False), (inputs, False), (inputs, True)):
+        if is_last:
+            jittered = {name: widen(p) for name, p in recording.state.items()}
+        point = _at(recording, jittered, xs, seed)
         if sum(y.numel() for y in point.outputs) == 0:
             raise ValueError(
                 "the model's outputs are empty, so that nothing can be checked. "
@@ -96,14 +123,33 @@ def without_eps(recording: Recording, vanishing: list[tuple[int, str]]) -> Recor
     return replace(recording, records=tuple(records))
 
 
+_PERIOD = 65521
+"""Different factors that a jitter has, a prime number: neighbours along any axis get others."""
+
+
 def _jitter(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Entries multiplied by positive factors near 1; zeros replaced by small numbers."""
+    """Entries in float64 multiplied by positive factors near 1; zeros replaced by small numbers."""
     if not x.is_floating_point() or x.numel() == 0:
-        return x
-    noise = torch.rand(x.shape, generator=generator, dtype=x.dtype)
-    zero = x == 0
-    if bool(zero.any()):
-        typical = x.abs().mean()
-        small = (noise - 0.5) * torch.where(typical > 0, typical, 1)
-        return torch.where(zero, 0.3 * small, x * (0.8 + 0.5 * noise))
-    return noise.mul_(0.5).add_(0.8).mul_(x)
+        return widen(x)
+    flat, size = x.detach().reshape(-1), x.numel()
+    noise = torch.rand(min(size, _PERIOD), generator=generator, dtype=torch.float64)
+    factors = 0.8 + 0.5 * noise
+    jittered = torch.empty(size, dtype=torch.float64, device=x.device)
+    for own, target in _periods(flat, jittered):
+        torch.mul(own, factors[: own.shape[-1]].to(own.device), out=target)
+    if int(torch.count_nonzero(flat)) < size:
+        typical = flat.abs().mean(dtype=torch.float64)
+        small = 0.3 * (noise - 0.5) * torch.where(typical > 0, typical, 1)
+        for own, target in _periods(flat, jittered):
+            target[...] = torch.where(own == 0, small[: own.shape[-1]].to(own.device), target)
+    return jittered.reshape(x.shape)
+
+
+def _periods(*flat: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Flat tensors of one size cut into rows of one period, and what is left."""
+    size = flat[0].numel()
+    whole = size // _PERIOD * _PERIOD
+    if whole:
+        yield tuple(x[:whole].reshape(-1, _PERIOD) for x in flat)
+    if whole < size:
+        yield tuple(x[whole:] for x in flat)

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from paramsym.action import act, tangent
-from paramsym.discovery.points import Point, near_point, random_point, without_eps
+from paramsym.discovery.points import Point, Points
 from paramsym.discovery.recording import TORCH, Recording, replay
+from paramsym.discovery.responding import silent_families
 from paramsym.family import Exactness, Family
 from paramsym.residuals import largest
 from paramsym.symmetry import Verification
@@ -24,7 +25,7 @@ SCALE = 0.1
 def verify(
     families: list[Family],
     recording: Recording,
-    vanishing: list[tuple[int, str]],
+    points: Points,
     seed: int,
 ) -> tuple[list[Family], Verification]:
     """Check families together; withdraw what fails.
@@ -32,24 +33,33 @@ def verify(
     Args:
         families: What discovery found.
         recording: The model's run.
-        vanishing: (record, argument) pairs where a normalisation's ε stands.
-        seed: Seed of the elements, the jitter, and random ops.
+        points: Where to check: points of the same run in the limit ε → 0.
+        seed: Seed of the elements and of random ops.
 
     Returns:
-        The families that hold, marked verified, with measured defects where they are exact only
-        as ε → 0; and what was measured.
+        The families that hold, marked verified if the outputs respond to them at all, with measured
+        defects where they are exact only as ε → 0; and what was measured.
     """
     generator = torch.Generator().manual_seed(seed)
-    exact = without_eps(recording, vanishing)
-    point = near_point(exact, generator, seed)
-    kept, withdrawn, measured = _surviving(families, point, generator, seed)
-    if withdrawn:  # by a bug of ours, or because this point is degenerate (dead channels)
-        point = random_point(exact, generator, seed) or point
-        recovered, withdrawn, _ = _surviving(withdrawn, point, generator, seed)
-        kept = [family for family in families if family in kept or family in recovered]
-        measured = _measure(kept, point, generator, seed)
+    point = points.near
+    kept, lost, measured = _surviving(families, point, generator, seed)
+    # Lost by a bug of ours, or because this point is degenerate (dead channels), where others hold
+    # for no better reason than that nothing depends on them.
+    unheard = silent_families(kept, point, seed)
+    doubtful = [*lost, *unheard]
+    if doubtful and points.random is not None:
+        _, lost, _ = _surviving(doubtful, points.random, generator, seed)
+        names = {family.name for family in lost}
+        kept = [family for family in families if family.name not in names]
+        measured = _measure(kept, points.random, generator, seed)
+        unheard = [family for family in unheard if family.name not in names]
+        unheard = silent_families(unheard, points.random, seed, wholly=True)
+    if unheard:
+        unheard = silent_families(unheard, point, seed, wholly=True)
     marked = _with_defects(kept, recording, point, generator, seed)
-    return marked, replace(measured, withdrawn=tuple(family.name for family in withdrawn))
+    silent = {family.name for family in unheard}
+    marked = [replace(f, verified=False) if f.name in silent else f for f in marked]
+    return marked, replace(measured, withdrawn=tuple(family.name for family in lost))
 
 
 def _surviving(

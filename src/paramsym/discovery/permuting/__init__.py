@@ -10,6 +10,7 @@ from paramsym.discovery.permuting.checking import check as check_families
 from paramsym.discovery.permuting.checking import tolerance
 from paramsym.discovery.permuting.containment import beyond
 from paramsym.discovery.permuting.walk import walk
+from paramsym.discovery.points import Points
 from paramsym.discovery.recording import Recording
 from paramsym.discrete.family import DiscreteFamily
 from paramsym.family import Family
@@ -33,21 +34,21 @@ class Found(NamedTuple):
 
 
 def discrete_families(
-    recording: Recording, continuous: Sequence[Family], *, check: bool, seed: int
+    recording: Recording, continuous: Sequence[Family], *, points: Points | None, seed: int
 ) -> Found:
     """The permutations and signs of a run that its continuous families do not contain.
 
     Args:
         recording: The model's run.
         continuous: Its continuous families.
-        check: Verify numerically; what fails is withdrawn.
+        points: Where to check them; what fails is withdrawn. `None` to leave it.
         seed: Seed of the check.
     """
     order = {p.name: i for i, p in enumerate(recording.parameters)}
     families = beyond(assemble(walk(understood(recording))), continuous)
     families.sort(key=lambda family: min(order[name] for name in family.moves))
     families = distinct_names(families)
-    if not check or not families:
+    if points is None or not families:
         return Found(tuple(families))
-    kept, withdrawn, defect = check_families(families, recording, seed)
+    kept, withdrawn, defect = check_families(families, points, seed)
     return Found(tuple(kept), tuple(withdrawn), defect, tolerance(recording))

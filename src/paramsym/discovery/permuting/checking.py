@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from paramsym.discovery.permuting.moving import move
-from paramsym.discovery.points import Point, near_point, random_point
+from paramsym.discovery.points import Point, Points
 from paramsym.discovery.recording import Recording, replay
+from paramsym.discovery.responding import silent_families
 from paramsym.discrete.family import DiscreteFamily
 from paramsym.discrete.groups import Permutations
 from paramsym.residuals import largest
@@ -24,7 +25,7 @@ WORK = 2**25
 
 
 def check(
-    families: Sequence[DiscreteFamily], recording: Recording, seed: int
+    families: Sequence[DiscreteFamily], points: Points, seed: int
 ) -> tuple[list[DiscreteFamily], list[str], float]:
     """The families that hold, marked verified; the names of those that do not; what was measured.
 
@@ -33,15 +34,18 @@ def check(
     if not families:
         return [], [], 0.0
     generator = torch.Generator().manual_seed(seed)
-    point = near_point(recording, generator, seed)
+    point = points.near
     size = sum(p.numel() for p in point.params.values())
     draws = max(DRAWS[0], min(DRAWS[1], WORK // max(1, size)))
     kept, lost, measured = _surviving(list(families), point, generator, seed, draws)
-    if lost:  # by a bug of ours, or because this point is degenerate (dead channels)
-        point = random_point(recording, generator, seed) or point
-        recovered, lost, _ = _surviving(lost, point, generator, seed, draws)
-        kept = [f for f in families if f in kept or f in recovered]
-        measured = _defect(kept, point, generator, seed, draws)
+    # Lost by a bug of ours, or because this point is degenerate (dead channels), where others hold
+    # for no better reason than that nothing depends on them.
+    doubtful = [*lost, *silent_families(kept, point, seed)]
+    if doubtful and points.random is not None:
+        _, lost, _ = _surviving(doubtful, points.random, generator, seed, draws)
+        names = {f.name for f in lost}
+        kept = [f for f in families if f.name not in names]
+        measured = _defect(kept, points.random, generator, seed, draws)
     return [replace(f, verified=True) for f in kept], [f.name for f in lost], measured
 
 
