@@ -24,8 +24,9 @@ def shift_families_of(run: Run) -> list[Family]:
     families: list[Family] = []
     for name, tolerance in tolerances.items():
         families += families_killed(name, shapes[name], tolerance)
-        families += families_taken_up(run, name, tolerance)
-        families += families_null(run, name, tolerance)
+        taken_up = list(families_taken_up(run, name, tolerance))
+        families += taken_up
+        families += families_null(run, name, tolerance, as_table=not taken_up)
     return [_tidy(family, shapes) for family in families]
 
 

@@ -21,15 +21,25 @@ from paramsym.family import Family
 from paramsym.terms import Term
 
 
-def families_null(run: Run, name: str, killed: Tolerance | None) -> Iterator[Family]:
-    """Shifts of a reader along its null direction, and of what takes up the constant."""
+def families_null(
+    run: Run, name: str, killed: Tolerance | None, *, as_table: bool
+) -> Iterator[Family]:
+    """Shifts of a reader along its null direction, and of what takes up the constant.
+
+    Args:
+        run: The run.
+        name: The reader.
+        killed: Changes of it that go unnoticed by themselves.
+        as_table: Whether to look for the shift of all rows of a table along that direction, which
+            its shifts along any direction would contain.
+    """
     uses = final_uses(run, name)
     reading = next((r for use in uses if (r := reading_of(run, use))), None)
     if reading is None:
         return
     source = NullDirection(run, name, reading, tuple(uses))
     families = list(families_of(source, reading.rows(), killed))
-    if not families and len(uses) > 1:
+    if not families and as_table and len(uses) > 1:
         # A table as well: only what all of its rows have in common is the same for all data.
         families = list(families_of(source, np.zeros_like(reading.rows()), killed))
     yield from families
