@@ -130,8 +130,8 @@ def test_json_is_the_symmetry_and_its_circumstances(folder: Path) -> None:
     assert data["seed"] == 3
     assert data["totals"] == {
         "parameters": 3682,
-        "group_dim": 120,
-        "flat_directions": 120,
+        "group_dim": 128,
+        "flat_directions": 128,
         "conserved_quantities": 92,
     }
     assert data["versions"]["torch"] == version("torch")
@@ -153,13 +153,14 @@ def test_a_pt2_file_in_a_fresh_interpreter(folder: Path) -> None:
 
 
 def test_the_mode_decides(folder: Path) -> None:
-    """Dropout acts on each coordinate, so that only scalings pass it; in evaluation it is gone."""
+    """Dropout acts on each coordinate, so that only scalings pass it; in evaluation it is gone, and
+    GL(4) and the shift of the bias are there."""
     dims = {
         option: json.loads(run("inspect", "users_nets:twice", "--json", option).stdout)["totals"]
         for option in ("--train", "--eval")
     }
     assert dims["--train"]["group_dim"] == 4
-    assert dims["--eval"]["group_dim"] == 16
+    assert dims["--eval"]["group_dim"] == 16 + 4
     assert "eval mode" in run("inspect", "users_nets:twice", "--eval").stdout
 
 
