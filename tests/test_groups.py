@@ -19,6 +19,8 @@ from tests.laws.measure import EPS
 def make(kind: str, n: int, copies: int) -> Group:
     if kind == "ComplexScaling":
         return ps.ComplexScaling(copies=copies)
+    if kind == "Homothety":
+        return ps.Homothety(copies, centre=-1.5)
     if kind == "Orthogonal fixing the mean":
         return ps.Orthogonal(n, copies, fixes_mean=True)
     return GROUPS[kind](n, copies)

@@ -13,7 +13,7 @@ from paramsym.discrete.family import DiscreteFamily
 from paramsym.discrete.groups import DISCRETE_GROUPS
 from paramsym.family import Exactness, Family
 from paramsym.files import write_text
-from paramsym.groups import GROUPS, ComplexScaling, Group, Orthogonal, Translation
+from paramsym.groups import GROUPS, ComplexScaling, Group, Homothety, Orthogonal, Translation
 from paramsym.parameters import Parameter
 from paramsym.ports import Frame, Port
 from paramsym.still import Pin
@@ -174,11 +174,13 @@ def _group_to_dict(group: Group) -> dict[str, Any]:
             f"only paramsym's own groups can be saved; got {type(group).__name__}. "
             "Leave the family out with `symmetry.select(...)`."
         )
-    extra: dict[str, bool] = {}
+    extra: dict[str, bool | float] = {}
     if isinstance(group, Orthogonal):
         extra = {"fixes_mean": group.fixes_mean}
     elif isinstance(group, Translation):
         extra = {"mean_free": group.mean_free}
+    elif isinstance(group, Homothety):
+        extra = {"centre": group.centre}
     return {"kind": type(group).__name__, "n": group.n, "copies": group.copies, **extra}
 
 
@@ -186,6 +188,8 @@ def _group_from_dict(data: Mapping[str, Any]) -> Group:
     kind: Any = GROUPS[data["kind"]]
     if kind is ComplexScaling:
         return ComplexScaling(copies=data["copies"])
+    if kind is Homothety:
+        return Homothety(data["copies"], data["centre"])
     if kind is Orthogonal:
         return Orthogonal(data["n"], data["copies"], data["fixes_mean"])
     if kind is Translation:

@@ -108,7 +108,7 @@ def splitting(group: Group, rng: torch.Generator) -> float:
         adjoints = largest(_near(S.mT, S, group), _near(-A.mT, A, group))
     else:
         adjoints = _near(A, torch.zeros_like(A), group)
-    inside = all(group.contains_algebra(x) for x in (S, A, linear))
+    inside = all(group.contains_algebra(x) for x in (S, A, *[linear] * group.splits))
     whole = _near(S + A, linear, group) if group.splits else 0.0
     return largest(whole, adjoints, _truth(inside))
 

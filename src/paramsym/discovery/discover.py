@@ -185,7 +185,7 @@ def analyse(recording: Recording, *, check: bool, seed: int) -> Symmetry:
     labels = np.concatenate([np.empty(0, dtype=np.int64), *facts.eps_guarded])
     guarded = set(classes.of[labels[labels != FIXED]].tolist())
     families = mixing_families(parameters, spaces)
-    families += scaling_families(parameters, classes, basis, guarded)
+    families += scaling_families(parameters, classes, basis, guarded, facts.displaced)
     families = oriented(families, facts, parameters, recording)
     shifts = shift_families(meaning)
     families += shifts

@@ -42,6 +42,22 @@ class Gain:
     is_centred: bool
 
 
+@final
+@dataclass(frozen=True)
+class Displaced:
+    """A parameter plus a number, whose scale is another one than the parameter's.
+
+    Attributes:
+        offset: The number.
+        before: Labels of the parameter.
+        after: Labels of the sum.
+    """
+
+    offset: float
+    before: Labels
+    after: Labels
+
+
 class Origin(NamedTuple):
     """Which call states a fact.
 
@@ -72,6 +88,7 @@ class Facts:
         centred: Labels whose sums are read, or to all of which the same number is added: only what
             fixes the vector of ones may mix them.
         gains: Parameters that multiply coordinates.
+        displaced: For parameters that are read after a number is added, what the sum is.
         uses: Ops that act uniformly over labels.
         summed: Labels of parameters that a product sums over: there a layer reads.
         kept: Labels of parameters that a product keeps: there a layer writes.
@@ -100,6 +117,7 @@ class Facts:
     turned: list[Labels] = field(default_factory=list)
     centred: list[Labels] = field(default_factory=list)
     gains: list[Gain] = field(default_factory=list)
+    displaced: dict[str, Displaced] = field(default_factory=dict)
     uses: list[Use] = field(default_factory=list)
     summed: list[Labels] = field(default_factory=list)
     kept: list[Labels] = field(default_factory=list)
@@ -250,6 +268,28 @@ class Facts:
         columns = (labels.ravel(), after.ravel(), entries.ravel())
         self.gains.append(Gain(*columns, parameter, offset, is_centred))
         return after
+
+    def displace(self, parameter: str, labels: Labels, offset: float) -> Labels | None:
+        """Labels of a parameter plus a number; `None` where it was read with another number, or in
+        another part. They count only if the parameter is read in no other way."""
+        known = self.displaced.get(parameter)
+        if known is None:
+            after = self.fresh(labels.shape)
+            self.displaced[parameter] = Displaced(offset, labels.ravel(), after.ravel())
+            return after
+        if known.offset != offset or not np.array_equal(known.before, labels.ravel()):
+            return None
+        return known.after.reshape(labels.shape)
+
+    def read(self) -> np.ndarray:
+        """Which labels any fact is about."""
+        mask = np.zeros(self.count, dtype=bool)
+        stated = [rows for blocks in self.balances.values() for rows in blocks]
+        for labels in (*stated, *self.same, *self.dual, *self.isolated):
+            mask[labels[labels != FIXED]] = True
+        for use in self.uses:
+            mask[use.entries[:, 0]] = True
+        return mask
 
     def turn(self, pairs: Labels, alone: Labels) -> None:
         """An op turns the planes of these pairs `[pairs, 2]`, and multiplies all labels that stand

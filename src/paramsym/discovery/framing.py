@@ -15,7 +15,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from paramsym.discovery.balances import Classes, signed_classes
-from paramsym.discovery.facts import Facts
+from paramsym.discovery.facts import Facts, Gain
 from paramsym.discovery.labels import FIXED, Labels
 from paramsym.ports import Frame
 
@@ -109,7 +109,7 @@ def _edges(facts: Facts, first_labels: dict[str, int]) -> tuple[tuple[Frame, ...
                 gain.before,
                 gain.after,
                 np.full(len(gain.before), number[gain.parameter, gain.offset]),
-                gain.entries - first_labels[gain.parameter],
+                _entries(gain, facts) - first_labels[gain.parameter],
                 np.full(len(gain.before), gain.is_centred),
             ]
         )
@@ -118,6 +118,14 @@ def _edges(facts: Facts, first_labels: dict[str, int]) -> tuple[tuple[Frame, ...
     frames = tuple(Frame(*name, power=power) for name in names for power in (1, -1))
     empty = np.empty((5, 0), dtype=np.int64)
     return frames, _Edges(*np.concatenate([empty, *columns], 1))
+
+
+def _entries(gain: Gain, facts: Facts) -> Labels:
+    """Labels of the parameter's entries, also where a number was added to it."""
+    displaced = facts.displaced.get(gain.parameter)
+    if displaced is None or gain.entries.min() < displaced.after[0]:
+        return gain.entries
+    return displaced.before[gain.entries - displaced.after[0]]
 
 
 def _joined(facts: Facts, parts: Classes, frames: tuple[Frame, ...], edges: _Edges) -> Spaces:

@@ -1,7 +1,7 @@
 """Where coordinates stand in parameters, and ports made of it."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import final
 
@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from paramsym.discovery.balances import Classes
+from paramsym.discovery.facts import Displaced
 from paramsym.discovery.labels import FIXED, Labels, Value
 from paramsym.discovery.naming import family_name
 from paramsym.family import EXACT, Exactness, Family
@@ -28,6 +29,7 @@ class Occurrences:
         axes: Axes along which the layer varies.
         classes: Class of every row along the axes, `FIXED` where there is none.
         signs: Its sign.
+        offset: Number added to the parameter before it is read.
     """
 
     parameter: str
@@ -36,6 +38,7 @@ class Occurrences:
     axes: tuple[int, ...]
     classes: Labels
     signs: Labels
+    offset: float = 0.0
 
     def blocks(self, wanted: np.ndarray) -> Iterator[tuple[int, int, list[int]]]:
         """(class, sign, rows) of each class that is wanted (a mask over classes)."""
@@ -59,6 +62,21 @@ def occurrences(parameters: dict[str, Value], classes: Classes) -> list[Occurren
             of = np.where(labels == FIXED, FIXED, classes.of[labels])
             view = value.shape or (1,)
             found.append(Occurrences(name, i, view, axes or (0,), of, classes.sign[labels]))
+    return found
+
+
+def displaced_occurrences(
+    parameters: dict[str, Value], displaced: Mapping[str, Displaced], classes: Classes
+) -> list[Occurrences]:
+    """Where classes stand in parameters to which a number is added."""
+    found = []
+    for name, value in parameters.items():
+        known = displaced.get(name)
+        if known is None or len(known.before) != value.layers[0].labels.size:
+            continue
+        (place,) = occurrences({name: value}, classes)
+        of, signs = classes.of[known.after], classes.sign[known.after]
+        found.append(replace(place, classes=of, signs=signs, offset=known.offset))
     return found
 
 

@@ -42,7 +42,8 @@ def oriented(
             if i in recording.parameter_ids:
                 first.setdefault(recording.parameter_ids[i], index)
     return [
-        _turned(family) if _is_reversed(family, reads, first) else family for family in families
+        _turned(family) if not family.terms and _is_reversed(family, reads, first) else family
+        for family in families
     ]
 
 

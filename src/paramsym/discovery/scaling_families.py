@@ -1,8 +1,9 @@
 """From scalings to families: ports, degrees, copies."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import pairwise
 from typing import final
 
@@ -10,14 +11,26 @@ import numpy as np
 from scipy.sparse import coo_array
 
 from paramsym.discovery.balances import Classes, Row
+from paramsym.discovery.facts import Displaced
 from paramsym.discovery.labels import Labels, Value
-from paramsym.discovery.occurrences import Occurrences, family_of, occurrences, port_at
+from paramsym.discovery.occurrences import (
+    Occurrences,
+    displaced_occurrences,
+    family_of,
+    occurrences,
+    port_at,
+)
 from paramsym.family import Exactness, Family
-from paramsym.groups import PositiveScaling
+from paramsym.groups import Homothety, PositiveScaling
+from paramsym.terms import Slot, Term
 
 
 def scaling_families(
-    parameters: dict[str, Value], classes: Classes, basis: Sequence[Row], guarded: set[int]
+    parameters: dict[str, Value],
+    classes: Classes,
+    basis: Sequence[Row],
+    guarded: set[int],
+    displaced: Mapping[str, Displaced],
 ) -> list[Family]:
     """A family for each kind of scaling: the neurons of a layer are one T₊(h).
 
@@ -26,11 +39,118 @@ def scaling_families(
         classes: Classes of labels.
         basis: Scalings, as class → log-scale.
         guarded: Classes whose scale a normalisation erases only up to its ε.
+        displaced: Parameters to which a number is added before they are read.
     """
-    if not basis:
-        return []
     places = occurrences(parameters, classes)
-    table = _without_cancelling(_scaled_rows(places, basis, len(classes.degenerate)), places)
+    places += displaced_occurrences(parameters, displaced, classes)
+    after = [found.after for found in displaced.values()]
+    basis = _reduced(basis, {int(k) for labels in after for k in classes.of[labels]})
+    families = []
+    for kind in _kinds(places, basis, guarded, len(classes.degenerate)):
+        if any(place.offset for place in kind.places):
+            families += _homotheties(kind, parameters)
+            continue
+        for chosen in _disjoint(kind.rows):
+            made = [
+                port_at(place, index[None, chosen], degree / kind.degrees[0])
+                for place, degree, index in zip(kind.places, kind.degrees, kind.rows, strict=True)
+            ]
+            group = PositiveScaling(len(chosen))
+            families.append(family_of(group, made, parameters, kind.exactness))
+    return families
+
+
+def _reduced(basis: Sequence[Row], apart: set[int]) -> list[Row]:
+    """The scalings of a basis, each of some classes in one of them only: gains that are displaced
+    scale by themselves, and take no part in what other scalings can do without them."""
+    rows = [dict(row) for row in basis]
+    users: dict[int, set[int]] = defaultdict(set)
+    for i, row in enumerate(rows):
+        for k in apart & row.keys():
+            users[k].add(i)
+    pivots: set[int] = set()
+    for k in sorted(apart):
+        candidates = users[k] - pivots
+        if not candidates:
+            continue
+        pivot = min(candidates, key=lambda i: (len(rows[i]), i))
+        pivots.add(pivot)
+        for i in users[k] - {pivot}:
+            factor = rows[i][k] / rows[pivot][k]
+            for j, size in rows[pivot].items():
+                rows[i][j] = rows[i].get(j, Fraction(0)) - Fraction(factor) * size
+                if not rows[i][j]:
+                    del rows[i][j]
+                if j in apart:
+                    (users[j].add if j in rows[i] else users[j].discard)(i)
+    return rows
+
+
+def _homotheties(kind: "_Kind", parameters: dict[str, Value]) -> list[Family]:
+    """The family of a kind in which parameters are scaled about another point than 0; none where
+    they are not all scaled alike about one point."""
+    moved = [k for k, place in enumerate(kind.places) if place.offset]
+    first = moved[0]
+    degree, offset = kind.degrees[first], kind.places[first].offset
+    alike = all((kind.degrees[k], kind.places[k].offset) == (degree, offset) for k in moved)
+    if (
+        not alike
+        or {abs(x) for x in kind.degrees} != {abs(degree)}
+        or len(_disjoint(kind.rows)) > 1
+    ):
+        return []
+    order = np.argsort(kind.rows[first][:, 0])
+    rows = [index[order] for index in kind.rows]
+    terms = [_shift_of(kind.places[k], rows[k]) for k in moved]
+    known = tuple(term for term in terms if term is not None)
+    if len(known) < len(terms):
+        return []
+    made = [
+        port_at(place, index[:, None], own / degree)
+        for place, own, index in zip(kind.places, kind.degrees, rows, strict=True)
+    ]
+    group = Homothety(len(order), -offset)
+    return [replace(family_of(group, made, parameters, kind.exactness), terms=known)]
+
+
+def _shift_of(place: Occurrences, rows: Labels) -> Term | None:
+    """What the translations `[copies, 1]` add to a parameter of one axis; `None` for what is not
+    one translation an entry, or one for all."""
+    size = len(place.classes)
+    if len(place.view) != 1 or rows.size != size:
+        return None
+    if len(rows) == 1:
+        return Term(Slot(place.parameter), "a->i")
+    if len(rows) == size and (rows[:, 0] == np.arange(size)).all():
+        return Term(Slot(place.parameter), "ia->i")
+    return None
+
+
+@final
+@dataclass(frozen=True)
+class _Kind:
+    """Scalings that stand alike in the same places.
+
+    Attributes:
+        places: Where they stand.
+        degrees: With which degree.
+        rows: For each place the rows of every scaling, `[scalings, multiplicity]`.
+        exactness: Whether a normalisation erases them only up to its ε.
+    """
+
+    places: list[Occurrences]
+    degrees: list[float]
+    rows: list[np.ndarray]
+    exactness: Exactness
+
+
+def _kinds(
+    places: list[Occurrences], basis: Sequence[Row], guarded: set[int], class_count: int
+) -> Iterator[_Kind]:
+    """The scalings by kind."""
+    if not basis:
+        return
+    table = _without_cancelling(_scaled_rows(places, basis, class_count), places)
     starts = _starts(table.vector, table.place, table.degree)
     counts = np.diff([*starts, len(table.row)])
     owner, place, degree = table.vector[starts], table.place[starts], table.degree[starts]
@@ -40,7 +160,6 @@ def scaling_families(
     for first, stop in pairwise([*firsts.tolist(), len(owner)]):
         erased = not guarded.isdisjoint(basis[owner[first]])
         alike[erased, kinds[first:stop].tobytes()].append(first)
-    families = []
     for (erased, kind), members in alike.items():
         members.sort(key=lambda first: table.row[starts[first]])
         ports = np.frombuffer(kind).reshape(-1, 3)
@@ -49,14 +168,8 @@ def scaling_families(
             table.row[begins[:, k, None] + np.arange(int(multiplicity))]
             for k, multiplicity in enumerate(ports[:, 2])
         ]
-        exactness = Exactness(as_eps_vanishes=erased)
-        for chosen in _disjoint(rows):
-            made = [
-                port_at(places[int(where)], index[None, chosen], degree / ports[0, 1])
-                for (where, degree, _), index in zip(ports, rows, strict=True)
-            ]
-            families.append(family_of(PositiveScaling(len(chosen)), made, parameters, exactness))
-    return families
+        where = [places[int(k)] for k in ports[:, 0]]
+        yield _Kind(where, ports[:, 1].tolist(), rows, Exactness(as_eps_vanishes=erased))
 
 
 def _disjoint(rows: list[np.ndarray]) -> list[Labels]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from paramsym.discovery.choosing import assignments
 from paramsym.discovery.combinations import settled
 from paramsym.discovery.facts import Facts
-from paramsym.discovery.labels import FIXED, Layer, Value
+from paramsym.discovery.labels import Layer, Value
 from paramsym.discovery.layouts import label_parameters, state_gauges
 from paramsym.discovery.ops import COMBINES, HOLDS_PAIRS, READS_SQUARES, RULES, Call
 from paramsym.discovery.ops.complexes import unpaired
@@ -46,6 +46,7 @@ def walk(recording: Recording) -> Walk:
             facts.barriers = barriers  # they are counted once
     if any(record.is_sink for record in recording.records):
         _pin_unread(labelled, facts)
+    _settle_displaced(facts)
     state_gauges(labelled, facts)
     return Walk(facts, labelled)
 
@@ -238,14 +239,20 @@ def _unlabelled(
 def _pin_unread(parameters: dict[str, Value], facts: Facts) -> None:
     """Where data decide what runs, parts that this run did not read (experts without a token) may
     be read on other data: nothing is known of them."""
-    read = np.zeros(facts.count, dtype=bool)
-    stated = [rows for blocks in facts.balances.values() for rows in blocks]
-    for labels in [*stated, *facts.same, *facts.dual, *facts.isolated]:
-        read[labels[labels != FIXED]] = True
-    for use in facts.uses:
-        read[use.entries[:, 0]] = True
+    read = facts.read()
     for value in parameters.values():
         for layer in value.layers:
             unread = np.unique(layer.labels[~read[layer.labels]])
             facts.isolate(unread)
             facts.balance(Layer(unread))
+
+
+def _settle_displaced(facts: Facts) -> None:
+    """A parameter that is only read after a number is added is scaled about minus that number, and
+    not about 0; if it is read in another way too, it is not scaled at all."""
+    read = facts.read()
+    for found in facts.displaced.values():
+        if read[found.before].any():
+            facts.pin(Value(found.after.shape, (Layer(found.after),)))
+        facts.pin(Value(found.before.shape, (Layer(found.before),)))
+        facts.gauges.append((np.unique(found.after),))  # one axis: its scale means something

@@ -4,6 +4,7 @@ from paramsym.groups.affine import Affine
 from paramsym.groups.complex_scaling import ComplexScaling
 from paramsym.groups.general_linear import GeneralLinear
 from paramsym.groups.group import Group
+from paramsym.groups.homothety import Homothety
 from paramsym.groups.hyperplane_fixing import HyperplaneFixing
 from paramsym.groups.matrix_group import MatrixGroup
 from paramsym.groups.orthogonal import Orthogonal
@@ -16,6 +17,7 @@ __all__ = [
     "ComplexScaling",
     "GeneralLinear",
     "Group",
+    "Homothety",
     "HyperplaneFixing",
     "MatrixGroup",
     "Orthogonal",
@@ -31,6 +33,7 @@ GROUPS: dict[str, type[Group]] = {
         Orthogonal,
         ComplexScaling,
         Affine,
+        Homothety,
         HyperplaneFixing,
         Translation,
     )

@@ -96,6 +96,18 @@ def _matching(a: tuple[Layer, ...], b: tuple[Layer, ...]) -> list[tuple[Layer, L
     return pairs
 
 
+def _displaced(call: Call, gain: Value, offset: float) -> Value:
+    """A gain 1 + γ: it may scale, but γ may not."""
+    (layer,), labels = gain.layers, None
+    assert gain.parameter is not None
+    if gain.offset == 0:
+        labels = call.facts.displace(gain.parameter, layer.labels, offset)
+    if labels is None:
+        call.facts.pin(gain)
+        labels = layer.labels
+    return call.output([Layer(labels)], parameter=gain.parameter, offset=gain.offset + offset)
+
+
 @rule("add", "sub", "subtract", "rsub", combines=True)
 def add_or_subtract(call: Call) -> Result:
     """Sums and differences; adding a number other than 0 pins."""
@@ -113,8 +125,7 @@ def add_or_subtract(call: Call) -> Result:
             return call.output(left.layers, is_norm=True)
         if may_be_gain(left) and call.record.op != "rsub":
             offset = right * alpha if call.record.op == "add" else -right * alpha
-            call.facts.pin(left)  # its scale: that of 1 + γ is none of γ
-            return call.output(left.layers, parameter=left.parameter, offset=left.offset + offset)
+            return _displaced(call, left, offset)
         return call.pin()
     if alpha == 0:
         return call.refuse()
