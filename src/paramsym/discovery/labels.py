@@ -57,6 +57,7 @@ class Value:
         product: What states the facts of the product that it is, still to be done: whether a sum
             consumes it decides what they are.
         stand_in: Indices as data may give them, where they choose matrices of a stack.
+        sample: Its entries where other data were drawn, if it is an analytic function of data.
     """
 
     shape: tuple[int, ...]
@@ -72,6 +73,7 @@ class Value:
     stopped: tuple[str, str] | None = None
     product: "Product | None" = None
     stand_in: Tensor | None = None
+    sample: Tensor | None = None
 
     @property
     def is_zero(self) -> bool:

@@ -19,6 +19,7 @@ from paramsym.discovery.ops.complexes import unpaired
 from paramsym.discovery.ops.registry import STOPS_GRADIENT, Result
 from paramsym.discovery.ops.views import EXPANSIONS, expanded
 from paramsym.discovery.recording import Record, Recording, Ref
+from paramsym.discovery.sampling import drawn, sampled
 
 
 @final
@@ -59,9 +60,10 @@ def _carry(
     for i, tensor in recording.constants.items():
         # A buffer that happens to be zero now is state, not structure.
         is_zero = tensor.device.type != "meta" and bool((tensor == 0).all())
-        values[i] = Value(recording.shapes[i], constant=None if is_zero else tensor)
+        sample = drawn(recording.shapes[i], i) if tensor.device.type == "meta" else None
+        values[i] = Value(recording.shapes[i], constant=None if is_zero else tensor, sample=sample)
     for i in recording.inputs:
-        values[i] = Value(recording.shapes[i])
+        values[i] = Value(recording.shapes[i], sample=drawn(recording.shapes[i], i))
     for i, name in recording.parameter_ids.items():
         values[i] = labelled.get(name) or Value(recording.shapes[i])
 
@@ -198,6 +200,10 @@ def _settled(value: Value, facts: Facts) -> Value:
     return replace(value, is_square=False)
 
 
+FILLS = {"zeros_like": 0.0, "new_zeros": 0.0, "ones_like": 1.0, "new_ones": 1.0}
+"""Ops that read nothing but a shape, and their number."""
+
+
 def _unlabelled(
     record: Record,
     read: list[Value],
@@ -224,6 +230,9 @@ def _unlabelled(
         results = list(result) if isinstance(result, tuple | list) else [result]
     elif _without_underscore(record.op) == "mul" and any(value.is_zero for value in read):
         results = [torch.zeros(()).expand(shape) for shape in shapes if shape is not None]
+    elif record.op in FILLS and shapes[0] is not None:
+        results = [torch.tensor(FILLS[record.op]).expand(shapes[0])]
+    samples = sampled(record, values, shapes)
     return [
         None
         if shape is None
@@ -231,8 +240,9 @@ def _unlabelled(
             shape,
             constant=tensor if isinstance(tensor, Tensor) else None,
             extent=expanded(read[0], shape) if record.op in EXPANSIONS else None,
+            sample=sample,
         )
-        for shape, tensor in zip(shapes, results, strict=False)
+        for shape, tensor, sample in zip(shapes, results, samples, strict=False)
     ]
 
 

@@ -222,9 +222,74 @@ def test_dropout_of_probabilities() -> None:
     assert symmetry.verification.withdrawn == ()
 
 
-def test_positions_on_the_meta_device_are_unknown() -> None:
-    """Without numbers, that planes turn cannot be seen: their scales are found, and no more."""
+def rotated(turn: Callable[[Tensor, Tensor], Tensor]) -> nn.Module:
+    """Queries and keys turned by angles of positions that are an input."""
+
+    def run(net: Net, x: Tensor, positions: Tensor) -> Tensor:
+        q, k, v = (heads(x @ w, 2) for w in (net.q, net.k, net.v))
+        angles = positions[:, None, :, None].to(x) * net.rates
+        return merged(F.scaled_dot_product_attention(turn(q, angles), turn(k, angles), v)) @ net.o
+
+    return Net(
+        run, q=weight(N, 8), k=weight(N, 8), v=weight(N, 8), o=weight(8, N),
+        rates=1.3 ** -torch.arange(2.0),
+    )  # fmt: skip
+
+
+def by_halves(z: Tensor, angles: Tensor) -> Tensor:
+    both = torch.cat([angles, angles], -1)
+    a, b = z.chunk(2, -1)
+    return z * both.cos() + torch.cat([-b, a], -1) * both.sin()
+
+
+def by_complex_numbers(z: Tensor, angles: Tensor) -> Tensor:
+    phases = torch.polar(torch.ones_like(angles), angles)
+    return torch.view_as_real(torch.view_as_complex(z.unflatten(-1, (-1, 2))) * phases).flatten(-2)
+
+
+def by_two_angles(z: Tensor, angles: Tensor) -> Tensor:
+    """Cosine and sine are not of one angle."""
+    a, b = z.chunk(2, -1)
+    c, s = angles.cos(), (2 * angles).sin()
+    return torch.cat([a * c - b * s, b * c + a * angles.sin()], -1)
+
+
+def by_rounded_angles(z: Tensor, angles: Tensor) -> Tensor:
+    """Rounding is not followed, though what it gives is one angle."""
+    return by_halves(z, angles.round())
+
+
+PLANES = {"ℂˣ × 4": 1, "GL(4) × 2": 1}
+SCALES = {"T₊(4)": 1, "GL(4) × 2": 1}
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+@pytest.mark.parametrize(
+    ("turn", "families"),
+    [
+        (by_halves, PLANES),
+        (by_complex_numbers, PLANES),
+        (by_two_angles, SCALES),
+        (by_rounded_angles, SCALES),
+    ],
+)
+def test_positions_as_an_input(
+    turn: Callable[[Tensor, Tensor], Tensor], families: dict[str, int], device: str
+) -> None:
+    """Where the numbers are not known, others that are drawn show that planes turn."""
+    model = generic(rotated(turn)).to(device)
+    x = torch.randn(8, 6, N, dtype=torch.float64).to(device)
+    positions = torch.arange(6).expand(8, 6).to(device)
+    symmetry = ps.discover(model, (x, positions))
+    assert groups(symmetry) == families
+    assert (symmetry.verification is None) == (device == "meta")
+    if symmetry.verification is not None:
+        assert symmetry.verification.withdrawn == ()
+
+
+def test_positions_on_the_meta_device() -> None:
+    """Positions that the model counts itself."""
     model = attention(turn=rotary_halves, width=4).to("meta")
     symmetry = ps.discover(model, (torch.randn(2, 6, N, device="meta"),))
-    assert groups(symmetry) == {"T₊(4)": 1, "GL(4) × 2": 1}
+    assert groups(symmetry) == PLANES
     assert symmetry.verification is None

@@ -16,6 +16,7 @@ from paramsym.discovery.ops.gains import multiplied
 from paramsym.discovery.ops.powers import power_of
 from paramsym.discovery.ops.registry import Call, Result, rule
 from paramsym.discovery.ops.sums import add
+from paramsym.discovery.sampling import numbers
 
 
 @rule("mul", "multiply", "div", "divide", "true_divide", combines=True, holds_pairs=True)
@@ -39,8 +40,9 @@ def multiply(call: Call) -> Result:
         if left.is_zero or (right.is_zero and not divides):
             return product_of(call, left, right, divides=divides)
         for value, other in ((left, right), *([] if divides else [(right, left)])):
-            if value.layers and other.constant is not None and value.shape == call.shape:
-                factor = 1 / other.constant if divides else other.constant
+            number = numbers(other)
+            if value.layers and number is not None and value.shape == call.shape:
+                factor = 1 / number if divides else number
                 return _times_constant(call, value, factor, partial(_key, call, value, other))
     left = settled(left, call.facts)
     right = settled(right, call.facts) if isinstance(right, Value) else right
@@ -85,8 +87,9 @@ def _turned(call: Call, *, divides: bool) -> Value | None:
     for value, other in ((left, right), *([] if divides else [(right, left)])):
         if not isinstance(value, Value) or not isinstance(other, Value) or not value.holds_pairs:
             continue
-        if other.constant is not None:
-            return times_number(call, value, 1 / other.constant if divides else other.constant)
+        number = numbers(other)
+        if number is not None:
+            return times_number(call, value, 1 / number if divides else number)
     return None
 
 
