@@ -29,7 +29,19 @@ if TYPE_CHECKING:
         PositiveScaling,
         Translation,
     )
-    from paramsym.orbit import balance, element_reaching, set_conserved
+    from paramsym.orbit import (
+        Canonical,
+        OrbitMinimum,
+        SameOrbit,
+        balance,
+        canonical,
+        element_reaching,
+        init_conserved_,
+        minimise_on_orbit,
+        orbit_distance,
+        same_orbit,
+        set_conserved,
+    )
     from paramsym.ports import Frame, Port
     from paramsym.storage import load, save
     from paramsym.symmetry import Barrier, Symmetry, Verification
@@ -39,6 +51,7 @@ __all__ = [
     "Affine",
     "AlgebraElement",
     "Barrier",
+    "Canonical",
     "Certificate",
     "ComplexScaling",
     "Descent",
@@ -51,10 +64,12 @@ __all__ = [
     "GroupElement",
     "Homothety",
     "HyperplaneFixing",
+    "OrbitMinimum",
     "Orthogonal",
     "Permutations",
     "Port",
     "PositiveScaling",
+    "SameOrbit",
     "Signs",
     "Slot",
     "Source",
@@ -64,6 +79,7 @@ __all__ = [
     "Translation",
     "Verification",
     "balance",
+    "canonical",
     "certify",
     "discover",
     "element_reaching",
@@ -71,10 +87,14 @@ __all__ = [
     "equivariance",
     "gradient_descent",
     "gradient_flow",
+    "init_conserved_",
     "load",
+    "minimise_on_orbit",
+    "orbit_distance",
     "register_activation",
     "register_like",
     "register_rule",
+    "same_orbit",
     "save",
     "set_conserved",
 ]
@@ -98,7 +118,10 @@ _HOMES = {
         "Affine", "ComplexScaling", "GeneralLinear", "Homothety", "HyperplaneFixing", "Orthogonal",
         "PositiveScaling", "Translation",
     ),
-    "orbit": ("balance", "element_reaching", "set_conserved"),
+    "orbit": (
+        "Canonical", "OrbitMinimum", "SameOrbit", "balance", "canonical", "element_reaching",
+        "init_conserved_", "minimise_on_orbit", "orbit_distance", "same_orbit", "set_conserved",
+    ),
     "ports": ("Frame", "Port"),
     "storage": ("load", "save"),
     "symmetry": ("Barrier", "Symmetry", "Verification"),

@@ -72,11 +72,12 @@ def _unbalanced(
         if is_linear_space(family)
         and family.name in alone
         and not overlaps_itself(family)
-        and not _can_balance(family, params)
+        and not can_balance(family, params)
     ]
 
 
-def _can_balance(family: Family, params: Mapping[str, Tensor]) -> bool:
+def can_balance(family: Family, params: Mapping[str, Tensor]) -> bool:
+    """Whether an element makes Q = 0: rk W = rk R = rk RᵀW, in every copy."""
     A, B = grams(family, params)
     eps = max(torch.finfo(params[port.parameter].dtype).eps for port in family.ports)
     return all(

@@ -165,7 +165,7 @@ class JointProblem:
         for family in self.families:
             if is_scaling(family):
                 continue
-            if not family.ports or overlaps_itself(family):
+            if not is_linear_space(family) or overlaps_itself(family):
                 self._advance(self._newton([family], accuracy=self.eps))
                 continue
             linear = reach(

@@ -121,7 +121,7 @@ def _unit(family: Family) -> Tensor:
     group = family.group
     if group.diagonal or not family.ports:
         return torch.ones(group.shape, dtype=torch.float64)
-    unit = group.identity()
+    unit = group.symmetric(group.project(group.identity()))
     if isinstance(group, Affine):  # an element of the algebra, without translation
         unit[..., -1, -1] = 0
     return unit
