@@ -224,6 +224,35 @@ def test_embeddings_and_logits(tied: bool, loss: str | None) -> None:
     assert symmetry.orbit_dim(detached(model)) == symmetry.dim == nullity(seen, (WORDS,))
 
 
+@pytest.mark.parametrize(
+    ("layer", "gates", "expected"),
+    [
+        (lambda: nn.LSTM(D, 3, batch_first=True), 4, 12),
+        (lambda: nn.LSTM(D, 3, num_layers=2, batch_first=True), 4, 12 + 12),
+        (lambda: nn.GRU(D, 3, batch_first=True), 3, 6),  # the third is multiplied in between
+        (lambda: nn.GRU(D, 3, batch_first=True, bidirectional=True), 3, 6 + 6),
+    ],
+    ids=["LSTM", "two layers", "GRU", "both directions"],
+)
+def test_recurrent(layer: Callable[[], nn.RNNBase], gates: int, expected: int) -> None:
+    """The two biases of each gate are one, and take up what all words have in common."""
+    rnn = layer()
+    model = generic(
+        Net(
+            lambda net, ids: net.out(net.rnn(net.words(ids))[0]),
+            words=nn.Embedding(6, D),
+            rnn=rnn,
+            out=nn.Linear(3 * (1 + rnn.bidirectional), 5),
+        )
+    )
+    assert rnn.weight_ih_l0.shape[0] == 3 * gates
+    symmetry = ps.discover(model, (WORDS,))
+    assert symmetry.verification is not None
+    assert symmetry.verification.withdrawn == ()
+    assert sum(f.dim for f in symmetry if isinstance(f.group, ps.Translation)) == expected + D
+    assert symmetry.orbit_dim(detached(model)) == symmetry.dim == nullity(model, (WORDS,))
+
+
 def test_a_stream_is_complete() -> None:
     """With rotations and scales, shifts are all that is flat on a generic stream."""
     model, args = CASES[0].built()

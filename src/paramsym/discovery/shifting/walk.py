@@ -25,6 +25,7 @@ from paramsym.discovery.shifting.adding import Sum
 from paramsym.discovery.shifting.layout import NONE
 from paramsym.discovery.shifting.looking_up import LookUp
 from paramsym.discovery.shifting.normalising import centering
+from paramsym.discovery.shifting.recurrent import sums_in_front
 from paramsym.discovery.shifting.registry import OPS, Call, Key, Op, Refused
 from paramsym.discovery.shifting.tolerance import UNREAD, Tolerance, meet, pinned, unread
 from paramsym.discovery.shifting.values import Piece, Pivot, Value, View
@@ -113,6 +114,7 @@ class Run:
 
 def run_of(recording: Recording, *, strict: bool = False) -> Run:
     """Walk forward, then backward."""
+    recording = sums_in_front(recording)
     defined = _Defined(recording, strict)
     run = defined.run
     known = _tolerances(run)
