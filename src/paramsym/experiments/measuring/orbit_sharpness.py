@@ -18,7 +18,7 @@ from paramsym.nets import DigitsCNN, ImageCNN
 from paramsym.orbit.minimising import minimise_on_orbit
 from paramsym.orbit.objectives import HessianTrace, WeightNorm
 
-PROBES, JUDGES = 16, 64
+PROBES, JUDGES = 8, 32
 """Sign vectors of the trace that is minimised; and of the one that judges, which are others."""
 
 
