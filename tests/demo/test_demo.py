@@ -83,9 +83,9 @@ def test_drift_is_proportional_to_the_rate_for_gradient_descent_alone(
 
 
 def test_the_symmetry_and_the_run_are_recorded(data: dict[str, Any]) -> None:
-    assert data["totals"] == {"parameters": 3682, "group_dim": 120, "dim": 120, "laws": 92}
+    assert data["totals"] == {"parameters": 3682, "group_dim": 128, "dim": 128, "laws": 92}
     symmetry = from_dict(data["symmetry"])
-    assert symmetry.dim == 120
+    assert symmetry.dim == 128
     assert data["seed"] == 0
     assert data["versions"]["torch"] == torch.__version__
     assert data["settings"]["epochs"] == 3
