@@ -91,7 +91,7 @@ CASES = [
             c=nn.Linear(3, 3),
         ),
         ((60, 3),),
-        {},
+        {"R^3": 1},
         gap=None,
     ),
     Case(
