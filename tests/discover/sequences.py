@@ -1,7 +1,5 @@
 """Random small models of sequences: embeddings, attention, rotary positions, gates, experts."""
 
-import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,158 +9,9 @@ from torch.nn import functional as F
 
 from tests.discover.checking import Args
 from tests.discover.graphs import Builder, Draw, Graph, Op, Weighted, weight
+from tests.discover.sequence_steps import ATTENTION, ROTARY, SEQUENCE, TIME, heads, merged
 
-BATCH, TIME, WORDS = 2, 4, 5
-
-
-def heads(z: Tensor, count: int) -> Tensor:
-    """[batch, time, features] → [batch, heads, time, features of a head]."""
-    return z.unflatten(-1, (count, -1)).transpose(1, 2)
-
-
-def merged(z: Tensor) -> Tensor:
-    """The inverse of `heads`."""
-    return z.transpose(1, 2).flatten(2)
-
-
-def _angles(z: Tensor, width: int) -> Tensor:
-    rates = 1.3 ** -torch.arange(width).to(z)
-    return torch.arange(z.shape[-2]).to(z)[:, None] * rates
-
-
-def rotary_halves(z: Tensor) -> Tensor:
-    """Pairs (i, i + d/2), by a negated and swapped copy."""
-    angles = _angles(z, z.shape[-1] // 2)
-    angles = torch.cat([angles, angles], -1)
-    a, b = z.chunk(2, -1)
-    return z * angles.cos() + torch.cat([-b, a], -1) * angles.sin()
-
-
-def rotary_cut(z: Tensor) -> Tensor:
-    """Pairs (i, i + d/2), half by half."""
-    angles = _angles(z, z.shape[-1] // 2)
-    a, b = z[..., : z.shape[-1] // 2], z[..., z.shape[-1] // 2 :]
-    c, s = angles.cos(), angles.sin()
-    return torch.cat([a * c - b * s, b * c + a * s], -1)
-
-
-def rotary_interleaved(z: Tensor) -> Tensor:
-    """Pairs (2i, 2i + 1)."""
-    angles = _angles(z, z.shape[-1] // 2).repeat_interleave(2, -1)
-    turned = torch.stack([-z[..., 1::2], z[..., ::2]], -1).flatten(-2)
-    return z * angles.cos() + turned * angles.sin()
-
-
-def rotary_partial(z: Tensor) -> Tensor:
-    """The first two coordinates turn."""
-    return torch.cat([rotary_halves(z[..., :2]), z[..., 2:]], -1)
-
-
-def rotary_wrong(z: Tensor) -> Tensor:
-    """A sign is missing, so that nothing turns."""
-    angles = _angles(z, z.shape[-1] // 2)
-    angles = torch.cat([angles, angles], -1)
-    a, b = z.chunk(2, -1)
-    return z * angles.cos() + torch.cat([b, a], -1) * angles.sin()
-
-
-def rotary_unequal(z: Tensor) -> Tensor:
-    """Each coordinate has an angle of its own."""
-    angles = _angles(z, z.shape[-1])
-    a, b = z.chunk(2, -1)
-    return z * angles.cos() + torch.cat([-b, a], -1) * angles.sin()
-
-
-def rotary_late(z: Tensor) -> Tensor:
-    """The partner is of another time."""
-    angles = _angles(z, z.shape[-1] // 2)
-    angles = torch.cat([angles, angles], -1)
-    a, b = z.chunk(2, -1)
-    return z * angles.cos() + torch.cat([-b.roll(1, -2), a], -1) * angles.sin()
-
-
-ROTARY: dict[str, Callable[[Tensor], Tensor]] = {
-    "no positions": lambda z: z,
-    "halves": rotary_halves,
-    "cut": rotary_cut,
-    "interleaved": rotary_interleaved,
-    "partial": rotary_partial,
-    "wrong": rotary_wrong,
-    "unequal": rotary_unequal,
-    "late": rotary_late,
-    "normed": lambda z: z / (z.norm(dim=-1, keepdim=True) + 1e-60),
-    "squared": lambda z: z * z.square().sum(-1, keepdim=True),
-}
-
-
-def _plain(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    return (q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])).softmax(-1) @ v
-
-
-def _biased(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    ages = torch.arange(k.shape[-2]) - torch.arange(q.shape[-2])[:, None]
-    scores = torch.einsum("bhtd,bhsd->bhts", q, k) + 0.1 * ages.to(q)
-    scores = scores.masked_fill(ages > 0, torch.finfo(q.dtype).min)
-    return torch.einsum("bhts,bhsd->bhtd", scores.softmax(-1), v)
-
-
-ATTENTION: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
-    "one op": F.scaled_dot_product_attention,
-    "causal": lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True),
-    "masked": lambda q, k, v: F.scaled_dot_product_attention(
-        q, k, v, attn_mask=torch.ones(q.shape[-2], k.shape[-2]).tril().bool(), scale=0.3
-    ),
-    "by hand": _plain,
-    "einsum with a bias": _biased,
-    "linear": lambda q, k, v: q @ (k.transpose(-1, -2) @ v),
-    "linear with features": lambda q, k, v: F.relu(q) @ (F.relu(k).transpose(-1, -2) @ v),
-    "capped": lambda q, k, v: torch.tanh(q @ k.transpose(-1, -2)) @ v,
-    "keys by norm": lambda q, k, v: (k.norm(dim=-1, keepdim=True) * v) + q.mean(-1, True),
-}
-
-SEQUENCE: dict[str, Callable[[Tensor], Tensor]] = {
-    "shifted in time": lambda z: z.roll(1, 1),
-    "half shifted in time": lambda z: torch.cat([z[..., :1], z.roll(1, 1)[..., 1:]], -1),
-    "half of the future": lambda z: torch.cat(
-        [F.pad(z[:, 1:], (0, 0, 0, 1))[..., : z.shape[-1] // 2], z[..., z.shape[-1] // 2 :]], -1
-    ),
-    "half negated": lambda z: torch.cat([-z[..., :1], z[..., 1:]], -1),
-    "half doubled": lambda z: torch.cat([2 * z[..., :1], z[..., 1:]], -1),
-    "halves swapped": lambda z: torch.cat(z.chunk(2, -1)[::-1], -1),
-    "rolled when flat": lambda z: z.flatten(1).roll(1, 1).view(z.shape),
-    "turned as a matrix": lambda z: (
-        z.transpose(1, 2) if z.shape[1] == z.shape[2] else z.transpose(1, 2).reshape(z.shape)
-    ),
-    "gathered in time": lambda z: z[:, torch.tensor([0, 2, 1, 2])],
-    "gathered by data": lambda z: z.gather(1, (z[..., :1].detach() > 0).long().expand_as(z)),
-    "chosen by data": lambda z: (
-        z[torch.arange(len(z)), (z[:, :, 0].detach() > 0).sum(1) % TIME].unsqueeze(1).expand_as(z)
-    ),
-    "added by data": lambda z: torch.zeros_like(z).index_add(1, torch.tensor([0, 0, 1, 3]), z),
-    "put by data": lambda z: torch.zeros_like(z).index_copy(1, torch.tensor([3, 0, 1, 2]), z),
-    "some time written": lambda z: torch.select_scatter(z, 2 * z[:, 0], 1, 1),
-    "some features written": lambda z: torch.slice_scatter(z, 2 * z[..., :1], 2, 0, 1),
-    "masked in time": lambda z: torch.where(torch.tensor([[True], [False], [True], [True]]), z, 0),
-    "masked features": lambda z: torch.where(torch.arange(z.shape[-1]) > 0, z, -z),
-    "sorted in time": lambda z: z.sort(1).values,
-    "largest in time": lambda z: z.topk(1, 1).values.expand_as(z),
-    "summed over time": lambda z: z.cumsum(1),
-    "differences": lambda z: z - F.pad(z[:, :-1], (0, 0, 1, 0)),
-    "softmax over time": lambda z: z.softmax(1),
-    "layer norm": lambda z: F.layer_norm(z, z.shape[-1:], eps=1e-60),
-    "own attention": lambda z: F.scaled_dot_product_attention(z, z, z),
-    "gated halves": lambda z: (
-        z.chunk(2, -1)[0] * F.silu(z.chunk(2, -1)[1]) if z.shape[-1] % 2 == 0 else z
-    ),
-    "halves gated by relu": lambda z: (
-        z.chunk(2, -1)[0] * F.relu(z.chunk(2, -1)[1]) if z.shape[-1] % 2 == 0 else z
-    ),
-    "rotary": lambda z: rotary_halves(z) if z.shape[-1] % 2 == 0 else z,
-    "rotary, interleaved": lambda z: rotary_interleaved(z) if z.shape[-1] % 2 == 0 else z,
-    "rotary, partner late": lambda z: rotary_late(z) if z.shape[-1] % 2 == 0 else z,
-    "combined with itself": lambda z: z + 2 * z.flip(-1),
-    "combined in time": lambda z: z * torch.arange(1.0, 5.0).to(z)[:, None] - z.roll(1, 1),
-}
+BATCH, WORDS = 2, 5
 
 
 def _experts(s: Any, z: Tensor) -> Tensor:
@@ -174,6 +23,15 @@ def _experts(s: Any, z: Tensor) -> Tensor:
         mine = (choice == e).to(z)[..., None]
         total = total + mine * (F.relu(z @ up[e]) @ down[e])
     return total
+
+
+def _chosen(s: Any, z: Tensor) -> Tensor:
+    """Two choices of one of three matrices, the same one or another one."""
+    up, bias, down = s.weights
+    first = (z.detach()[..., 0] > 0).long() + (z.detach()[..., 1] > 0).long()
+    second = first if s.eps < 1 else (z.detach()[..., 0] > 0.1).long()
+    h = F.leaky_relu(torch.einsum("btd,btdh->bth", z, up[first]) + bias[first], 0.2)
+    return torch.einsum("bth,bthd->btd", h, down[second])
 
 
 class SequenceBuilder(Builder):
@@ -248,6 +106,13 @@ class SequenceBuilder(Builder):
         n = self.values[i].shape[-1]
         self.append(Weighted("experts", _experts, weight(2, n, 3), weight(2, 3, n)), i)
 
+    def choices(self) -> None:
+        i = self.value(3)
+        n, crossed = self.values[i].shape[-1], self.choose([0.0, 1.0])
+        if n > 1:
+            parts = weight(3, n, 2), weight(3, 2), weight(3, 2, n)
+            self.append(Weighted("choices", _chosen, *parts, eps=crossed), i)
+
     def many_letters(self) -> None:
         i = self.value(3)
         n = self.values[i].shape[-1]
@@ -281,8 +146,8 @@ class SequenceBuilder(Builder):
         self.append(nn.Linear(3, self.choose([2, 4]), bias=self.choose([True, False])), 0)
         steps = [
             *[self.dense] * 3, *[self.attention] * 3, *[self.sequence_op] * 3, self.gate,
-            self.experts, self.many_letters, self.token_norm, self.residual, self.shared,
-            self.embedding, lambda: self.pointwise(3),
+            self.experts, self.choices, self.many_letters, self.token_norm, self.residual,
+            self.shared, self.embedding, lambda: self.pointwise(3),
         ]  # fmt: skip
         for _ in range(self.draw(st.integers(1, 6))):
             self.choose(steps)()

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 import paramsym as ps
 from tests.discover.cases import Case, check
 from tests.discover.checking import Net, generic, groups
-from tests.discover.sequences import (
+from tests.discover.sequence_steps import (
     heads,
     merged,
     rotary_cut,
