@@ -184,7 +184,7 @@ SEQUENCE: dict[str, Callable[[Tensor], Tensor]] = {
     "cosine with the past": lambda z: (
         F.cosine_similarity(z, z.roll(1, 1), -1, 1e-60)[..., None] * z
     ),
-    "distances": lambda z: torch.cdist(z, z.roll(1, 1)).softmax(-1) @ z,
+    "distances": lambda z: (z[:, :, None] - z.roll(1, 1)[:, None]).norm(dim=-1).softmax(-1) @ z,
     "einsum of three": lambda z: torch.einsum("btd,bsd,bse->bte", z, z, z),
     "three by three": lambda z: torch.einsum("btd,bte,btf->btf", z, z, z),
     "norms of two halves": lambda z: (

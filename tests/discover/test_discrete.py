@@ -142,6 +142,31 @@ class Stream(nn.Module):
         return self.head(self.last(x))
 
 
+class Spectrum(nn.Module):
+    """Real parts of frequencies along time, then the same of modulus."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.into, self.out = nn.Linear(3, 5), nn.Linear(5, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = torch.fft.fft(torch.tanh(self.into(x)), dim=1)
+        return self.out(torch.tanh(torch.view_as_real(z * (1 - 2j)).sum(-1)))
+
+
+class Moduli(nn.Module):
+    """|a + ib|."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.out = nn.Linear(3, 5), nn.Linear(3, 5), nn.Linear(5, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pairs = torch.stack([self.a(x), self.b(x)], -1)
+        z = torch.view_as_complex(pairs)
+        return self.out(torch.complex(z.real, z.imag).abs())
+
+
 def recorded(model: nn.Module, args: tuple[Any, ...]) -> Recording:
     program = taken_apart(export(model, args, {}), CONTINUOUS_RULES)
     return from_program(program, model=model, args=args, kwargs={})
@@ -233,6 +258,8 @@ CASES = [
     Case("attention", lambda: Attention(3, 3, 2), ("S(3)",), lambda: (torch.randn(2, 5, 4),)),
     Case("one key head for all, the others unused", lambda: Attention(2, 2, 3, shared=True),
          ("S(2)", "S(3)", "S(3)"), lambda: (torch.randn(2, 5, 4),)),
+    Case("spectrum", Spectrum, ("S(5)", "Z₂^5"), lambda: (torch.randn(4, 6, 3),)),
+    Case("moduli", Moduli, ("S(5)", "Z₂^5")),
     Case("grouped queries", lambda: Attention(6, 3, 2), ("S(3)", "S(2) × 3"),
          lambda: (torch.randn(2, 5, 4),)),
 ]  # fmt: skip

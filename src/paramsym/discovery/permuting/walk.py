@@ -7,12 +7,19 @@ import torch
 import torch.utils._pytree as pytree
 from torch import Tensor
 
-from paramsym.discovery.permuting import contracting, normalising, pointwise, shaping
+from paramsym.discovery.permuting import (
+    contracting,
+    normalising,
+    pointwise,
+    shaping,
+    transforming,
+)
 from paramsym.discovery.permuting.registry import RULES, Call, Result, Value
 from paramsym.discovery.permuting.spaces import Axis, Factor, Spaces, fixed, uniform
 from paramsym.discovery.recording import TORCH, Record, Recording, Ref
 
-assert all((contracting, normalising, pointwise, shaping))  # they register their rules
+# They register their rules.
+assert all((contracting, normalising, pointwise, shaping, transforming))
 
 
 @final
