@@ -12,7 +12,6 @@ import pytest
 import torch
 import typer
 from rich.cells import cell_len
-from safetensors.torch import save_file
 from typer.testing import CliRunner, Result
 
 from paramsym import discover
@@ -130,13 +129,30 @@ def test_json_is_the_symmetry_and_its_circumstances(folder: Path) -> None:
     assert data["seed"] == 3
     assert data["totals"] == {
         "parameters": 3682,
-        "group_dim": 128,
-        "flat_directions": 128,
+        "group_dim": 120,
+        "flat_directions": 120,
         "conserved_quantities": 92,
     }
     assert data["versions"]["torch"] == version("torch")
     assert data["versions"]["python"] == platform.python_version()
     assert data["versions"]["paramsym"]
+
+
+def test_the_certificate_on_request(folder: Path) -> None:
+    result = run("inspect", "users_nets:twice", "--certify", "--out", "page.html")
+    assert result.exit_code == 0, result.output
+    assert "Certificate: complete" in result.stdout
+    assert "page.html" in result.stderr
+    data = json.loads(run("inspect", "users_nets:twice", "--certify", "--json").stdout)
+    counts = data["certificate"]
+    assert (
+        counts["nullity"]
+        == counts["explained"]
+        >= counts["rank"]
+        == data["totals"]["flat_directions"]
+    )
+    assert (counts["verdict"], counts["extra"]) == ("complete", 0)
+    assert "certificate" not in json.loads(run("inspect", "users_nets:twice", "--json").stdout)
 
 
 def test_json_repeats() -> None:
@@ -153,14 +169,13 @@ def test_a_pt2_file_in_a_fresh_interpreter(folder: Path) -> None:
 
 
 def test_the_mode_decides(folder: Path) -> None:
-    """Dropout acts on each coordinate, so that only scalings pass it; in evaluation it is gone, and
-    GL(4) and the shift of the bias are there."""
+    """Dropout acts on each coordinate, so that only scalings pass it; in evaluation it is gone."""
     dims = {
         option: json.loads(run("inspect", "users_nets:twice", "--json", option).stdout)["totals"]
         for option in ("--train", "--eval")
     }
     assert dims["--train"]["group_dim"] == 4
-    assert dims["--eval"]["group_dim"] == 16 + 4
+    assert dims["--eval"]["group_dim"] == 16
     assert "eval mode" in run("inspect", "users_nets:twice", "--eval").stdout
 
 
@@ -203,6 +218,7 @@ def test_no_verify_says_so(folder: Path) -> None:
         (["hf:./nowhere"], "there is no folder 'nowhere'. Nothing is downloaded"),
         (["hf:llama-2-7b"], "Use --meta"),
         (["users_nets:branch", "--meta"], "cannot be inspected without values"),
+        (["mlp", "--certify", "--meta"], "Leave out --meta."),
         (["mlp", "--out", "users_nets.py"], "users_nets.py exists."),
         (["mlp", "--out", "."], "is a folder"),
         (["mlp", "--out", "none/page.html"], "the folder none does not exist"),
@@ -273,7 +289,6 @@ def test_the_documented_output_is_real(folder: Path) -> None:
     factory = next(code for code in blocks(text, "python") if code.startswith("# my_models.py"))
     (folder / "my_models.py").write_text(factory)
     torch.export.save(torch.export.export(*mlp()), folder / "net.pt2")
-    save_file(mlp()[0].state_dict(), folder / "mlp.safetensors")
     steps = [step for block in blocks(text, "console") for step in block.split("$ paramsym ")[1:]]
     assert len(steps) > 8
     for step in steps:

@@ -26,11 +26,12 @@ from paramsym.symmetry import Symmetry
 MEMORY = 4e9
 """Bytes that the largest matrices may take together."""
 
-DRAWS, MORE_DRAWS = 3, 8
-"""Random parameters that are tried while directions are unexplained: a unit may be dead at one, or
-on for every input. Of small models, `FEW` parameters, more are tried."""
+DRAWS = {300: 8, 2000: 3}
+"""How many random parameters are tried while directions are unexplained, by the size of the model
+up to which so many are: a unit may be dead at one, or on for every input. One beyond."""
 
-FEW = 300
+CANDIDATES, ACTIVE = 12, 0.25
+"""Random parameters looked at, and the share of inputs for which an entry should matter."""
 
 PLACES = ("generic", "here")
 
@@ -66,8 +67,8 @@ def certify(
             everything else stays as given.
         at: `"generic"` for random parameters of the same structure (tied ones tied), `"here"` for
             the model's own.
-        max_rows: Largest number of rows of the Jacobian to try; by default 20 times the number of
-            parameters.
+        max_rows: Largest number of rows of the Jacobian to try; by default four times the number of
+            parameters, and 2000.
         memory: Bytes that the largest matrices may take together.
         seed: Seed of every draw.
 
@@ -97,7 +98,7 @@ def certify(
     limit = differentiable(without_eps(recording, walk(recording).facts.vanishing))
     jacobian = Jacobian(limit, Inputs(limit, inputs))
     _check_memory(jacobian, symmetry, memory)
-    rows = 20 * jacobian.dim + 2000 if max_rows is None else max_rows
+    rows = 4 * jacobian.dim + 2000 if max_rows is None else max_rows
     found, params = _best(jacobian, symmetry, at, rows, seed)
     if at == "here" and len(found.idle):
         found = _without_dead_entries(found, jacobian, seed)
@@ -144,9 +145,8 @@ def _best(
     own."""
     recording = jacobian.recording
     best: tuple[Measured, Params] | None = None
-    draws = MORE_DRAWS if jacobian.dim <= FEW else DRAWS
-    for draw in range(draws if at == "generic" else 1):
-        params = _point(recording, at, seed + draw)
+    points = [_point(recording, at, seed)] if at == "here" else _active_points(jacobian, seed)
+    for draw, params in enumerate(points):
         found = measure(
             jacobian, symmetry.families, params, seed=1000 * (seed + draw), max_rows=max_rows
         )
@@ -156,6 +156,22 @@ def _best(
             break
     assert best is not None
     return best
+
+
+def _active_points(jacobian: Jacobian, seed: int) -> list[Params]:
+    """Random parameters, those first at which few entries matter for few inputs alone.
+
+    A unit that is on for one input in a thousand needs thousands of rows to show what it reads.
+    """
+    count = next((n for size, n in DRAWS.items() if jacobian.dim <= size), 1)
+    scored: list[tuple[float, int, Params]] = []
+    for k in range(CANDIDATES):
+        params = _point(jacobian.recording, "generic", seed + k)
+        active = (jacobian.rows(params, PILOT, seed) != 0).double().mean(0)
+        scored.append((float((ACTIVE - active).clamp_min(0).sum()), k, params))
+        if scored[-1][0] == 0:
+            break
+    return [params for _, _, params in sorted(scored, key=lambda s: s[:2])[:count]]
 
 
 def _quality(found: Measured) -> tuple[int, int, float]:

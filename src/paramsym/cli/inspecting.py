@@ -12,6 +12,7 @@ from rich.table import Table
 from paramsym.cli.talking import fail, require_writable, say, status, user_errors, versions
 
 if TYPE_CHECKING:
+    from paramsym.certification import Certificate
     from paramsym.loading import LoadedModel
     from paramsym.symmetry import Symmetry
 
@@ -51,6 +52,13 @@ def inspect(
     verify: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Check every family numerically.")
     ] = True,
+    certify: Annotated[
+        bool,
+        typer.Option(
+            "--certify",
+            help="Count all flat directions, and say which no family explains; small models.",
+        ),
+    ] = False,
     meta: Annotated[
         bool,
         typer.Option(
@@ -83,38 +91,62 @@ def inspect(
       paramsym inspect my_models:resnet --eval    yours, in evaluation mode
       paramsym inspect net.pt2 --json > net.json  an exported program, as data
       paramsym inspect cnn --out cnn.html         a page with figures
+      paramsym inspect mlp --certify              is that all there is?
       paramsym inspect hf:gpt2                    a published architecture
       paramsym inspect hf:llama-2-7b --meta       a large one, without its values
       paramsym inspect hf:./my-llama              a folder of Hugging Face
 
     Exit code 2: a wrong argument or a bad model. Exit code 1: a family failed its numerical check,
-    which is a bug of paramsym.
+    or is no symmetry by the certificate, which is a bug of paramsym.
     """
     if show_list:
         _print_builtin()
         return
     if not model:
         fail("MODEL is missing. `paramsym inspect --list` shows the built-in ones.")
+    if certify and meta:
+        fail("--certify measures derivatives, for which tensors need values. Leave out --meta.")
     if out is not None:
         require_writable(out, force)
     with user_errors(ValueError, TypeError, debug=debug), status(f"Looking at {model} …"):
         loaded, symmetry = _discover(
             model, train=train, verify=verify, seed=seed, trust=trust, meta=meta
         )
+    certificate = None
+    if certify:
+        with user_errors(ValueError, TypeError, debug=debug), status(f"Certifying {model} …"):
+            certificate = _certified(loaded, symmetry, seed)
     if as_json:
-        print(json.dumps(_as_json(symmetry, loaded.title, seed), indent=2))
+        data = _as_json(symmetry, loaded.title, seed)
+        if certificate is not None:
+            data["certificate"] = certificate.to_dict()
+        print(json.dumps(data, indent=2))
     else:
         from paramsym.summary import LIMIT, print_summary
 
         console = Console()
         print_summary(symmetry, console, title=loaded.title, limit=None if show_all else LIMIT)
+        if certificate is not None:
+            console.print(
+                Padding(str(certificate), (1, 0, 0, 2)),
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
+            )
     if out is not None:
         from paramsym.report.page import symmetry_page
 
         with user_errors(OSError, debug=debug), status(f"Writing {out} …"):
-            symmetry_page(symmetry, loaded.title, out, force=force)
+            left = None if certificate is None else certificate.nullity - certificate.rank
+            symmetry_page(symmetry, loaded.title, out, force=force, unexplained=left)
         say(f"Wrote {out}")
     _exit_if_withdrawn(symmetry)
+    if certificate is not None and certificate.unsound:
+        say(
+            f"error: by the certificate no symmetry: {'; '.join(certificate.unsound)}. This is a "
+            "bug of paramsym; please report it with the model."
+        )
+        raise typer.Exit(WITHDRAWN)
 
 
 def _discover(
@@ -144,6 +176,12 @@ def _discover(
             "may depend on values, which the meta device does not have. Leave out --meta."
         ) from error
     return loaded, symmetry
+
+
+def _certified(loaded: "LoadedModel", symmetry: "Symmetry", seed: int) -> "Certificate":
+    from paramsym.certification import certify
+
+    return certify(loaded.model, loaded.args, symmetry, kwargs=loaded.kwargs, seed=seed)
 
 
 def _as_json(symmetry: "Symmetry", title: str, seed: int) -> dict[str, Any]:
