@@ -26,6 +26,8 @@ class Parameter:
         altered_gradient: Why autograd does not compute the function's derivative by this
             parameter, as for the padding row of an embedding; empty where it does. Families that
             move such a parameter act, and have no law.
+        is_buffer: Whether it is a buffer that moves with the parameters, which training does not
+            follow a gradient for.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Parameter:
     trainable: bool = True
     is_real: bool = True
     altered_gradient: str = ""
+    is_buffer: bool = False
 
     @property
     def numel(self) -> int:

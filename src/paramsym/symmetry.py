@@ -269,6 +269,13 @@ class Symmetry:
         names = tuple(family.name for family in self.families)
         return GroupElement(names, tuple(f.group for f in self.families), tuple(tensors))
 
+    def params(self, model: nn.Module) -> dict[str, Tensor]:
+        """The parameter dict of a model, with the buffers that move with its parameters if there
+        are any (`discover(..., buffers=True)`)."""
+        buffers = {p.name for p in self.parameters if p.is_buffer}
+        moving = {name: buffer for name, buffer in model.named_buffers() if name in buffers}
+        return {**dict(model.named_parameters()), **moving}
+
     # -- the action --------------------------------------------------------------------------
 
     def act(
@@ -343,7 +350,7 @@ class Symmetry:
         for module in model.modules():
             if is_fully_sharded(module):
                 module.reshard()
-        params = dict(model.named_parameters())
+        params = self.params(model)
         action.act_(self._checked(g, params, check=True), params)
 
     def tangent(

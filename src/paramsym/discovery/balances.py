@@ -6,7 +6,7 @@ over the rationals.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import final
@@ -59,14 +59,20 @@ def signed_classes(count: int, same: Labels, opposite: Labels) -> Classes:
     return Classes(of.astype(np.int64), np.where(plus <= minus, 1, -1), degenerate)
 
 
-def solve(balances: Balances, count: int) -> tuple[Classes, "Elimination"]:
-    """The solutions of balances over `count` labels, over classes of labels."""
+def solve(
+    balances: Balances, count: int, last: Labels | None = None
+) -> tuple[Classes, "Elimination"]:
+    """The solutions of balances over `count` labels, over classes of labels.
+
+    Labels in `last` are solved for last, so that few solutions of the basis need them.
+    """
     zero, same, opposite, others = _sort(balances)
     classes = signed_classes(count, same, opposite)
     dead = classes.degenerate.copy()
     dead[classes.of[zero]] = True
     classes, dead, rest = _propagated(classes, dead, others)
-    elimination = Elimination(len(dead), set(np.flatnonzero(dead).tolist()))
+    spared = set() if last is None else set(classes.of[last].tolist())
+    elimination = Elimination(len(dead), set(np.flatnonzero(dead).tolist()), spared)
     for row in sorted(rest.rows(), key=len):
         elimination.add(row)
     return classes, elimination
@@ -231,14 +237,16 @@ class Elimination:
     Attributes:
         count: Number of classes.
         dead: Classes that must not scale.
+        spared: Classes that are solved for only where nothing else can be.
         solved: Solved classes as combinations of free ones. The combinations are complete: no
             solved class stands in them.
         users: Free class → solved classes that it stands in.
     """
 
-    def __init__(self, count: int, dead: set[int]) -> None:
+    def __init__(self, count: int, dead: set[int], spared: Collection[int] = ()) -> None:
         self.count = count
         self.dead = dead
+        self.spared = spared
         self.solved: dict[int, Row] = {}
         self.users: dict[int, set[int]] = {}
 
@@ -257,7 +265,7 @@ class Elimination:
             self.kill(next(iter(reduced)))
             return
         # The class that stands in the fewest solved rows fills in least.
-        pivot = min(reduced, key=lambda k: (len(self.users.get(k, ())), -k))
+        pivot = min(reduced, key=lambda k: (k in self.spared, len(self.users.get(k, ())), -k))
         scale = -reduced.pop(pivot)
         combination = {k: _ratio(v, scale) for k, v in reduced.items()}
         for other in self.users.pop(pivot, set()):

@@ -1,6 +1,6 @@
 """The way from a model to its symmetry."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +9,7 @@ import torch.utils._pytree as pytree
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
+from paramsym.discovery.buffers import with_buffers
 from paramsym.discovery.composites import taken_apart
 from paramsym.discovery.dispatching import record_run
 from paramsym.discovery.exporting import export, from_program
@@ -42,6 +43,7 @@ def discover(
     *,
     loss: str | None = None,
     class_axis: int = -1,
+    buffers: bool | Collection[str] = False,
     verify: bool = True,
     seed: int = 0,
 ) -> Symmetry:
@@ -60,6 +62,10 @@ def discover(
             probabilities count that the first output's logits give, so that logits may shift
             together.
         class_axis: Axis of the first output along which the classes lie.
+        buffers: Buffers that move with the parameters: `True` for the running statistics that
+            batch normalisation reads in evaluation, or names. They then belong to the parameters of
+            the symmetry, as frozen ones (a family that moves one has no law), and to the dicts
+            that it takes: `symmetry.params(model)`. In training mode nothing reads them.
         verify: Check the families numerically. On the meta device nothing can be checked.
         seed: Seed of the check.
 
@@ -69,9 +75,11 @@ def discover(
     Raises:
         TypeError: If `model` or `args` is of another kind.
         ValueError: If the model has no parameters, or parameters that are not finite, or rejects
-            the inputs; or if the loss is not known, or has no such axis.
+            the inputs; if the loss is not known, or has no such axis; or if there is no buffer of
+            a name.
     """
-    recording = seen_by(loss, record(model, args, dict(kwargs or {})), class_axis)
+    recording = with_buffers(record(model, args, dict(kwargs or {})), buffers)
+    recording = seen_by(loss, recording, class_axis)
     return analyse(recording, check=verify and not is_meta(recording), seed=seed)
 
 
@@ -181,8 +189,16 @@ def analyse(recording: Recording, *, check: bool, seed: int) -> Symmetry:
     facts, parameters = found.facts, found.parameters
     spaces = mixing(facts, parameters)
     linear = [k for cell in spaces.cells if not cell.orthogonal for k in cell.classes]
-    classes, basis = scalings(facts, spaces.classes, np.array(linear, dtype=np.int64))
-    labels = np.concatenate([np.empty(0, dtype=np.int64), *facts.eps_guarded])
+    buffers = {p.name for p in recording.parameters if p.is_buffer}
+    moving = [x.labels.ravel() for k, v in parameters.items() if k in buffers for x in v.layers]
+    none = np.empty(0, dtype=np.int64)
+    classes, basis = scalings(
+        facts,
+        spaces.classes,
+        np.array(linear, dtype=np.int64),
+        np.concatenate([none, *moving]),
+    )
+    labels = np.concatenate([none, *facts.eps_guarded])
     guarded = set(classes.of[labels[labels != FIXED]].tolist())
     families = mixing_families(parameters, spaces)
     families += scaling_families(parameters, classes, basis, guarded, facts.displaced)

@@ -108,8 +108,10 @@ def record_run(
     parameter_ids = {recorder.number(tensors[p.name]): p.name for p in parameters}
     buffers = dict(model.named_buffers())
     saved = {name: buffer.detach().clone() for name, buffer in buffers.items()}
+    buffer_ids: dict[int, str] = {}
     for name, buffer in buffers.items():
         recorder.constants[recorder.number(buffer)] = saved[name]
+        buffer_ids[recorder.number(buffer)] = name
     given = [t for t in pytree.tree_leaves((args, dict(kwargs))) if isinstance(t, Tensor)]
     inputs = {recorder.number(t): t.detach().clone() for t in given}
 
@@ -139,4 +141,5 @@ def record_run(
         mode=mode,
         mode_dependent=mode_dependent,
         state={name: tensor.detach() for name, tensor in tensors.items()},
+        buffer_ids=buffer_ids,
     )

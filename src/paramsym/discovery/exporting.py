@@ -92,6 +92,7 @@ def from_program(
         mode_dependent=mode_dependent,
         state={p.name: program.state_dict[p.name].detach() for p in parameters},
         own_backward=conversion.own_backward,
+        buffer_ids=conversion.buffer_ids,
     )
 
 
@@ -113,6 +114,7 @@ class _Conversion:
         self.records: list[Record] = []
         self.outputs: list[int] = []
         self.own_backward: dict[int, str] = {}
+        self.buffer_ids: dict[int, str] = {}
         self.without_gradient = False
         self.storage: list[int] = []
         self.memory: dict[int, list[int]] = defaultdict(list)
@@ -169,6 +171,8 @@ class _Conversion:
             constant = state[name] if name in state else self.program.constants[name]
             assert isinstance(constant, Tensor)
             self.constants[i] = constant
+            if spec.kind == InputKind.BUFFER:
+                self.buffer_ids[i] = name
 
     def _mark(self, node: fx.Node) -> None:
         """The result of a hand-written autograd function: a copy, of which the gradient is not

@@ -93,6 +93,7 @@ def near_point(recording: Recording, generator: torch.Generator, seed: int) -> P
 
 def random_point(recording: Recording, generator: torch.Generator, seed: int) -> Point | None:
     """Gaussian parameters of the usual size; `None` where the model is not finite there."""
+    statistics = {p.name for p in recording.parameters if p.is_buffer}
     params = {
         name: torch.randn(p.shape, generator=generator, dtype=torch.float64)
         / math.sqrt(max(1, p[:1].numel()) if p.ndim > 1 else 1)
@@ -100,6 +101,8 @@ def random_point(recording: Recording, generator: torch.Generator, seed: int) ->
         else p
         for name, p in recording.state.items()
     }
+    # A running variance is positive, a running mean may be.
+    params |= {name: params[name].abs() for name in statistics}
     inputs = {i: _jitter(widen(x), generator) for i, x in recording.inputs.items()}
     point = _at(recording, params, inputs, seed)
     return point if point.is_finite else None

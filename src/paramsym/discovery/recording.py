@@ -143,6 +143,7 @@ class Recording:
         mode_dependent: Whether the other mode computes another function.
         state: Parameters at recording, by canonical name.
         own_backward: Values whose gradient somebody's own code passes on, and whose code that is.
+        buffer_ids: Value number → name of the buffer.
     """
 
     records: tuple[Record, ...]
@@ -156,6 +157,7 @@ class Recording:
     mode_dependent: bool
     state: Mapping[str, Tensor] = field(repr=False)
     own_backward: Mapping[int, str] = field(default_factory=dict)
+    buffer_ids: Mapping[int, str] = field(default_factory=dict)
 
     @cached_property
     def last_reads(self) -> dict[int, int]:

@@ -12,18 +12,21 @@ from paramsym.discovery.facts import Facts, distinct_rows
 from paramsym.discovery.labels import FIXED, Labels
 
 
-def scalings(facts: Facts, mixed: Classes, linear: Labels) -> tuple[Classes, list[Row]]:
+def scalings(
+    facts: Facts, mixed: Classes, linear: Labels, last: Labels | None = None
+) -> tuple[Classes, list[Row]]:
     """A sparse basis of the scalings.
 
     Args:
         facts: What the rules stated.
         mixed: Labels grouped by the mixing analysis.
         linear: Groups of it that a general linear family acts on, so that each of them may scale.
+        last: Labels that few scalings should move, if others will do.
 
     Returns:
         Classes of labels, and basis vectors as class → log-scale (of its positive labels).
     """
-    classes, elimination = solve(facts.balances, facts.count)
+    classes, elimination = solve(facts.balances, facts.count, last)
     size = np.bincount(classes.of, minlength=elimination.count)
     contained = _contained(mixed, linear, classes, elimination)
     elimination.leave_out([*contained, *_gauges(facts, classes, elimination)], size)

@@ -8,20 +8,45 @@ from paramsym.discovery.ops.gains import behind_gain
 from paramsym.discovery.ops.registry import Call, Result, rule
 from paramsym.discovery.ops.sums import add
 
+STATISTICS = ("running_mean", "running_var")
+
 
 @rule("_native_batch_norm_legit_functional", "_native_batch_norm_legit", "native_batch_norm",
       "batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm")  # fmt: skip
 def batch_norm(call: Call) -> Result:
-    """In training a channel's scale is erased; in evaluation the running statistics, which no
-    parameter moves, pin the channel."""
+    """In training a channel's scale is erased; in evaluation the running statistics pin the
+    channel, unless they move with the parameters."""
     value = call["input"]
     training = call.get("training", "no_training" not in call.record.op)
     if training:
         channel = tuple(a for a in range(len(value.shape)) if a != 1)
         _erase(call, value, channel)
+    elif any(call[name] is not None and call[name].layers for name in STATISTICS):
+        return call.outputs(_by_statistics(call, value))
     else:
         call.facts.pin(value)
     return call.outputs(_affine(call, _channel_shape(value)))
+
+
+def _by_statistics(call: Call, value: Value) -> Value:
+    """γ (x − μ) / √(σ² + ε) + β with statistics that are labelled."""
+    facts, shape = call.facts, _channel_shape(value)
+    mean, variance = (_lifted(call[name], shape) for name in STATISTICS)
+    centred = add(call, value, mean, alpha=-1)
+    facts.isolate_all(centred)
+    facts.isolate_all(variance)
+    facts.guard(call.index, "eps", variance)
+    layers = [*centred.layers, *(x._replace(exponent=-x.exponent / 2) for x in variance.layers)]
+    weight, bias = call["weight"], call["bias"]
+    if weight is not None:
+        facts.isolate_all(weight)
+        layers += _viewed(weight, shape)
+    result = call.output(layers)
+    return result if bias is None else add(call, result, _lifted(bias, shape))
+
+
+def _lifted(value: Value, shape: tuple[int, ...]) -> Value:
+    return Value(shape, _viewed(value, shape), constant=_constant(value, shape))
 
 
 @rule("instance_norm")
@@ -159,8 +184,7 @@ def _affine(
         result = call.output([Layer(labels)])
     if bias is None:
         return result
-    lifted = Value(shape, _viewed(bias, shape), constant=_constant(bias, shape))
-    return add(call, result, lifted)
+    return add(call, result, _lifted(bias, shape))
 
 
 def _unscaled(call: Call, space: Layer) -> Value:

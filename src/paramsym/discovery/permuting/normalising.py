@@ -45,12 +45,18 @@ def rms_norm(call: Call) -> Result:
 def batch_norm(call: Call) -> Result:
     """By the batch's own statistics every channel for itself, up to its sign.
 
-    By running statistics the channels differ: buffers do not move with the parameters.
+    By running statistics the channels differ, unless these move with the parameters.
     """
     axes = list(call.settle(call["input"]))
     op = call.record.op
     own = "with_update" in op or bool(call.get("training", call.get("train", False)))
-    if not own:
+    mean, variance = call.get("running_mean"), call.get("running_var")
+    moving = all(isinstance(x, Value) and x.of_parameter for x in (mean, variance))
+    if not own and moving:
+        axes[1] = pair(call.spaces, axes[1], mean.axes[0], Pairing.ADDED)
+        unsigned = call.spaces.even(variance.axes[0])
+        axes[1] = pair(call.spaces, axes[1], unsigned, Pairing.MULTIPLIED)
+    elif not own:
         call.spaces.fix_axis(axes[1])
         axes[1] = fixed(axis_size(axes[1]))
     return call.only(_affine(call, axes, [1], call.get("weight"), call.get("bias")))
