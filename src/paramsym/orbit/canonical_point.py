@@ -20,7 +20,7 @@ from paramsym.orbit.canonical_signs import contained, order, signs
 from paramsym.orbit.coupling import overlaps_itself
 from paramsym.orbit.target import element_reaching
 from paramsym.orbit.target_joint import is_linear_space
-from paramsym.orbit.target_reading import lawful_families
+from paramsym.parameters import check_params
 from paramsym.symmetry import Symmetry
 
 Params = Mapping[str, Tensor]
@@ -77,7 +77,7 @@ def canonical(symmetry: Symmetry, params: Params) -> Canonical:
         ValueError: If names, shapes or values of `params` do not fit.
         ArithmeticError: If coupled families are not balanced together.
     """
-    lawful_families(symmetry, params)  # checks names, shapes and values
+    check_params(params, symmetry.parameters, values=True)
     now = {k: p.detach().double() if p.is_floating_point() else p for k, p in params.items()}
     exact = [f for f in symmetry if not f.exactness.as_eps_vanishes]
     word: list[GroupElement] = []

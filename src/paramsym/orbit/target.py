@@ -22,6 +22,7 @@ from paramsym.orbit.target_reading import Target, read_target
 from paramsym.orbit.target_scalings import ScalingProblem, as_elements
 from paramsym.orbit.target_spaces import linear_part, require_attainable
 from paramsym.orbit.target_weights import unknowns
+from paramsym.parameters import check_params
 from paramsym.symmetry import Symmetry
 
 Params = Mapping[str, Tensor]
@@ -78,7 +79,7 @@ def element_reaching(
     letters: Letters = []
     for group in components([*wanted_families(symmetry, wanted), *kept]):
         if any(family.name in wanted for family in group):
-            letters += _solve(group, wanted, params)
+            letters += _solve(symmetry, group, wanted, params)
     return as_word(letters)
 
 
@@ -88,17 +89,22 @@ def wanted_families(symmetry: Symmetry, names: Iterable[str]) -> list[Family]:
     return [family for family in symmetry if family.name in names]
 
 
-def _solve(families: list[Family], wanted: Mapping[str, Tensor], params: Params) -> Letters:
+def _solve(
+    symmetry: Symmetry, families: list[Family], wanted: Mapping[str, Tensor], params: Params
+) -> Letters:
     names = frozenset[str]().union(*(f.moves | f.reads for f in families))
     own = {k: _workable(params[k].detach()) for k in sorted(names)}
+    scaled = all(is_scaling(family) for family in families)
+    problem = ScalingProblem.at(families, own) if scaled else None
+    if problem is None or not problem.is_finite:
+        check_params(own, [p for p in symmetry.parameters if p.name in own], values=True)
     eps = max(torch.finfo(p.dtype).eps for p in own.values())
     present = conserved([f for f in families if f.name not in wanted], own)
     target = {**{k: Q.double().cpu() for k, Q in present.items()}, **wanted}
     for family in families:
         if is_linear_space(family) and not overlaps_itself(family):
             require_attainable(family, own, linear_part(family, target[family.name]), eps)
-    if all(is_scaling(family) for family in families):
-        problem = ScalingProblem.at(families, own)
+    if problem is not None:
         goal = scaling_target(families, target)
         _require_scales(families, problem, goal)
         u, gap = problem.solve(goal, eps)
@@ -107,8 +113,8 @@ def _solve(families: list[Family], wanted: Mapping[str, Tensor], params: Params)
         joint = JointProblem(families, target, own, eps)
         scalings = [family for family in families if is_scaling(family)]
         if scalings:
-            problem = ScalingProblem.at(scalings, own)
-            _require_scales(scalings, problem, scaling_target(scalings, target))
+            part = ScalingProblem.at(scalings, own)
+            _require_scales(scalings, part, scaling_target(scalings, target))
         gap = joint.solve()
         letters = joint.letters
     if not gap <= ACCEPTED * eps:

@@ -31,7 +31,10 @@ from paramsym.orbit.target_spaces import as_element, grams, linear_part, reach
 
 Letters = list[tuple[Family, Tensor]]
 
-SWEEPS = 6
+SWEEPS = 8
+REACHED = 32
+"""Gaps that count as closed, in units of the parameters' eps."""
+
 NEWTON_STEPS = 60
 LARGEST_STEP = 2.0
 
@@ -64,7 +67,7 @@ class JointProblem:
 
     def solve(self) -> float:
         """Move the parameters; the largest gap that is left, relative to the terms of Q."""
-        goal = 8 * self.eps
+        goal = REACHED * self.eps
         gap = self._swept(self.gap(), goal)
         if len(self.families) > 1 or overlaps_itself(self.families[0]):
             for _ in range(NEWTON_STEPS):
@@ -84,7 +87,7 @@ class JointProblem:
         if not self._commuting or not self.letters:
             return gap
         gap = self._restarted()
-        if 8 * self.eps < gap < 1e6 * self.eps:
+        if REACHED * self.eps < gap < 1e6 * self.eps:
             letters = self.letters
             self._sweep(gap)
             further = self._restarted()

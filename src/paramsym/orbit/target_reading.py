@@ -48,7 +48,7 @@ def read_target(
 
 def lawful_families(symmetry: Symmetry, params: Mapping[str, Tensor]) -> list[Family]:
     """Families with a conserved quantity; those that move frozen parameters have none."""
-    check_params(params, symmetry.parameters, values=True)
+    check_params(params, symmetry.parameters)
     frozen = {p.name for p in symmetry.parameters if not p.trainable}
     return [f for f in symmetry if f.has_law and not f.moves & frozen]
 

@@ -40,6 +40,11 @@ class ScalingProblem:
         count = sum(unknowns(family) for family in families)
         return cls(tuple(families), tuple(squares(families, params)), count)
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether all weights are."""
+        return all(bool(torch.isfinite(part.sums).all()) for part in self.parts)
+
     def values(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """Q of every unknown, and the sum of the sizes of its terms, `[count]` each."""
         signed, size = u.new_zeros(2, self.count + 1)

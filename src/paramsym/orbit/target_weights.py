@@ -109,13 +109,13 @@ def _squares_of(tensor: Tensor, ports: list[tuple[Port, Tensor]], total: int) ->
         ]
         view = (tensor.numel(),)
     groups = _joined_axes([port.axes for port, _ in ports])
-    order = [*(a for axes in groups for a in axes)]
-    order += [a for a in range(len(view)) if a not in order]
+    kept = [a for axes in groups for a in axes]
+    rest = [a for a in range(len(view)) if a not in kept]
+    seen = tensor.reshape(view)
+    # Summed before it is permuted: what is left is small.
+    sums = torch.linalg.vector_norm(seen, dim=rest, keepdim=True) if rest else seen
     sizes = [math.prod(view[a] for a in axes) for axes in groups]
-    seen = tensor.reshape(view).permute(order).reshape(*sizes, -1)
-    sums = torch.linalg.vector_norm(seen, dim=-1).square_() if seen.shape[-1] > 1 else (
-        seen.squeeze(-1).square()
-    )  # fmt: skip
+    sums = sums.square().permute([*kept, *rest]).reshape(sizes)
     sides = []
     for k, axes in enumerate(groups):
         slots, degrees = _row_slots(
