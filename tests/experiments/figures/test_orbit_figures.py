@@ -39,7 +39,7 @@ def test_an_experiment_from_end_to_end(
     assert experiment.name == name
     monkeypatch.setattr(orbit_sharpness, "WAYS", orbit_sharpness.WAYS[:2])
     for module, names in (
-        (measuring_sharpness, ("PROBES", "JUDGES")),
+        (measuring_sharpness, ("PROBES",)),
         (measuring_rounding, ("PROBES", "CALIBRATION")),
     ):
         for number in names:

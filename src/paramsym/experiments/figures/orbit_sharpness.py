@@ -106,7 +106,7 @@ def varies(found: Sharpnesses, measure: str) -> Finding:
         REFERENCE,
         f"Largest over smallest value at {values.shape[-1]} points of an orbit, geometric mean: "
         f"{2**value:.3g}. As trained it is {float(trained.mean()):.2f} times that of the point "
-        "with the least trace that was found.",
+        "with the least eigenvalue that was found.",
         within(interval, low=math.log2(FACTOR)),
         f"the interval of log₂ of the ratio is above {math.log2(FACTOR):g}",
         value,
@@ -197,8 +197,8 @@ ORBIT_SHARPNESS = Experiment(
     seeds={"quick": 3, "paper": 5},
     setup={
         "network": "two convolutions, ReLU layer, two linear layers; Adam, five ways; float64",
-        "points": "as trained, least trace found from there, exp(0.5 M) of the balanced point",
-        "trace": "Hutchinson, 8 sign vectors to minimise, and 32 others to judge",
+        "points": "as trained, least eigenvalue found from there, exp(0.5 M) of the balanced point",
+        "trace": "Hutchinson, 32 sign vectors",
     },
     images=True,
 )
