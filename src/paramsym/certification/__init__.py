@@ -2,6 +2,7 @@
 
 from paramsym.certification.certificate import Certificate, LocalFamily, Unit
 from paramsym.certification.certifying import certify
+from paramsym.certification.compression import without_units
 from paramsym.certification.conservation_laws import ConservationLaws, count_conservation_laws
 
 __all__ = [
@@ -11,4 +12,5 @@ __all__ = [
     "Unit",
     "certify",
     "count_conservation_laws",
+    "without_units",
 ]
