@@ -58,6 +58,11 @@ def masked(net: Net, x: Tensor) -> Tensor:
     return net.out((weights @ heads(net.v(x))).transpose(-2, -3).flatten(-2))
 
 
+def pairs_merged(net: Net, x: Tensor) -> Tensor:
+    x = net.a(x)
+    return net.out(torch.tanh(net.norm(torch.cat([x[:, ::2], x[:, 1::2]], -1))))
+
+
 CASES = [
     Case(
         "a stream of layer norms: means of its writers, null directions and biases of its norms",
@@ -159,6 +164,18 @@ CASES = [
         lambda: nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3), nn.Tanh(), nn.Linear(3, 2)),
         VECTORS,
         {"T₊(3)": 1, "R^3": 1},
+    ),
+    Case(
+        "pixels that are merged into one vector in front of a norm: no weight shifts alone",
+        lambda: Net(
+            pairs_merged,
+            a=nn.Linear(5, 3),
+            norm=nn.LayerNorm(6),
+            out=nn.Linear(6, 4),
+        ),
+        ((60, 4, 5),),
+        {"T₊(1)": 1},
+        gap=1,  # the bias along 1
     ),
     Case(
         "a gain between a bias and the next",

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from paramsym.discovery.labels import Labels
+from paramsym.discovery.labels import Labels, compress
 from paramsym.discovery.shifting.layout import NONE
 from paramsym.discovery.shifting.registry import Call, Key, Op, Refused, op
 from paramsym.discovery.shifting.steps import (
@@ -16,7 +16,7 @@ from paramsym.discovery.shifting.steps import (
     tolerance_before,
 )
 from paramsym.discovery.shifting.supporting import plus
-from paramsym.discovery.shifting.tolerance import Tolerance
+from paramsym.discovery.shifting.tolerance import PINNED, UNREAD, Tolerance
 from paramsym.discovery.shifting.values import Piece, Support
 
 
@@ -66,10 +66,7 @@ class Joined(Op):
     def tolerances(self, call: Call, outputs: list[Tolerance]) -> Mapping[Key, Tolerance]:
         found, axis = {}, _axis(call)
         for key, plan, start, size in _parts(call):
-            labels = outputs[0].labels
-            if labels.shape[axis] > 1:
-                labels = labels.take(np.arange(start, start + size), axis=axis)
-            own = Tolerance(labels, outputs[0].free, outputs[0].cause)
+            own = _of_part(outputs[0], axis, start, size, call.shape[axis])
             found[key] = tolerance_before(plan, own, call.value(key).shape)
         return found
 
@@ -84,6 +81,22 @@ class Joined(Op):
         place[axis] = slice(start, start + size)
         labels[tuple(place)] = np.broadcast_to(own, full)
         return {0: piece.at(labels)}
+
+
+def _of_part(whole: Tolerance, axis: int, start: int, size: int, total: int) -> Tolerance:
+    """What one part may do while the others stay: a class that reaches beyond it must stay too."""
+    labels = whole.labels
+    if size < total and axis not in whole.free:
+        full = [total if a == axis else n for a, n in enumerate(labels.shape)]
+        labels = np.broadcast_to(labels, full)
+        place = np.arange(start, start + size)
+        rest = np.delete(labels, place, axis)
+        labels = labels.take(place, axis=axis)
+        shared = np.isin(labels, rest[rest != UNREAD])
+        labels = compress(np.where(shared, PINNED, labels))
+    elif labels.shape[axis] > 1:
+        labels = labels.take(np.arange(start, start + size), axis=axis)
+    return Tolerance(labels, whole.free, whole.cause)
 
 
 def _axis(call: Call) -> int:
