@@ -22,6 +22,7 @@ from benchmarks import (
     ensembling,
     flowing,
     initialising,
+    targeting,
 )
 from benchmarks.timing import Comparison
 
@@ -35,6 +36,7 @@ SUITES: dict[str, Callable[[], Iterator[Comparison]]] = {
     "descending": descending.run,
     "ensembling": ensembling.run,
     "curving": curving.run,
+    "targeting": targeting.run,
 }
 
 
