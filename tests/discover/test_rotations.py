@@ -276,7 +276,6 @@ def assert_caught(model: nn.Module, args: Args) -> None:
     checked = ps.discover(model, args)
     assert checked.verification is not None
     assert checked.verification.withdrawn == (false.name,)
-    assert all(f.verified for f in checked)
 
 
 def plant(monkeypatch: pytest.MonkeyPatch, wrong: Callable[[Spaces], Spaces]) -> None:
