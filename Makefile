@@ -4,12 +4,12 @@ PYTHON ?= python3
 OUT ?= demo
 
 # One thread a test worker: with more, they fight over the cores.
-test test-slow zoo golden: export OMP_NUM_THREADS = 1
+test test-slow zoo golden certify: export OMP_NUM_THREADS = 1
 
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test test-slow zoo golden lint format bench wheel clean
+.PHONY: help demo test test-slow zoo golden certify lint format bench wheel clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ zoo: $(READY)  ## Hold every real architecture to its own function
 
 golden: $(READY)  ## Write anew what the zoo yields (tests/zoo/golden.json)
 	$(BIN)/python -m tests.zoo.golden
+
+certify: $(READY)  ## Count the flat directions of small real architectures, and what explains them
+	$(BIN)/python -m tests.certification.table
 
 lint: $(READY)  ## Lint and check types
 	$(BIN)/ruff check .
