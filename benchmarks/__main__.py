@@ -22,6 +22,7 @@ from benchmarks import (
     ensembling,
     flowing,
     initialising,
+    minimising,
     targeting,
 )
 from benchmarks.timing import Comparison
@@ -36,6 +37,7 @@ SUITES: dict[str, Callable[[], Iterator[Comparison]]] = {
     "descending": descending.run,
     "ensembling": ensembling.run,
     "curving": curving.run,
+    "minimising": minimising.run,
     "targeting": targeting.run,
 }
 

@@ -16,6 +16,7 @@ from paramsym.nets.activations import (
 )
 from paramsym.nets.digits_cnn import DigitsCNN
 from paramsym.nets.image_cnn import ImageCNN
+from paramsym.nets.image_transformer import AttentionBlock, ImageTransformer
 from paramsym.nets.layers import convolution, linear
 from paramsym.nets.mlp import MLP
 from paramsym.nets.residual import ResidualBlock, TinyResNet
@@ -24,8 +25,10 @@ __all__ = [
     "ACTIVATIONS",
     "MLP",
     "Abs",
+    "AttentionBlock",
     "DigitsCNN",
     "ImageCNN",
+    "ImageTransformer",
     "LeakySquare",
     "PowerReLU",
     "Radial",
