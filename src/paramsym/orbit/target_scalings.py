@@ -229,9 +229,8 @@ def as_elements(families: Sequence[Family], u: Tensor) -> list[tuple[Family, Ten
     letters = []
     for family, own in zip(families, u.split([unknowns(f) for f in families]), strict=True):
         group = family.group
+        scales = own.exp()
         if isinstance(group, ComplexScaling):
-            letters.append((family, own.exp().reshape(-1, 1, 1) * torch.eye(2, dtype=u.dtype)))
-            letters[-1] = (family, letters[-1][1].reshape(group.shape))
-        else:
-            letters.append((family, own.exp().reshape(group.shape)))
+            scales = scales.reshape(-1, 1, 1) * torch.eye(2, dtype=u.dtype)
+        letters.append((family, scales.reshape(group.shape)))
     return letters
