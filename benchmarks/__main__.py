@@ -14,6 +14,7 @@ from rich.table import Table
 import paramsym
 from benchmarks import (
     acting,
+    certifying,
     counting,
     curving,
     data_dependent,
@@ -32,6 +33,7 @@ SUITES: dict[str, Callable[[], Iterator[Comparison]]] = {
     "discovering": discovering.run,
     "data_dependent": data_dependent.run,
     "counting": counting.run,
+    "certifying": certifying.run,
     "initialising": initialising.run,
     "flowing": flowing.run,
     "descending": descending.run,
