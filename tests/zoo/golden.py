@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from paramsym.discovery import discover
+from paramsym.discrete.family import DiscreteFamily
 from paramsym.family import Family
 from paramsym.ports import Port
 from paramsym.symmetry import Symmetry
@@ -28,14 +29,17 @@ def summary(symmetry: Symmetry) -> Summary:
         "laws": symmetry.law_dim,
         "mode": symmetry.mode,
         "families": {family.name: _described(family) for family in symmetry},
+        "discrete": {family.name: _described(family) for family in symmetry.discrete},
         "barriers": {b.op: b.count for b in sorted(symmetry.barriers, key=lambda b: b.op)},
         "unused": sorted(symmetry.unused),
     }
 
 
-def _described(family: Family) -> list[str]:
-    limit = " as ε→0" if family.exactness.as_eps_vanishes else ""
+def _described(family: Family | DiscreteFamily) -> list[str]:
     moved = [_port(port) for port in family.ports]
+    if isinstance(family, DiscreteFamily):
+        return [str(family.group), *moved]
+    limit = " as ε→0" if family.exactness.as_eps_vanishes else ""
     moved += sorted({f"shift {term.target.parameter}" for term in family.terms})
     return [f"{family.group}{limit}", *moved]
 
@@ -53,8 +57,8 @@ def _port(port: Port) -> str:
 def differences(before: Summary, now: Summary) -> list[str]:
     """What was lost and gained, a line each; families are told by what they do, names aside."""
     found = []
-    for key in ("families", "barriers"):
-        old, new = _lines(key, before[key]), _lines(key, now[key])
+    for key in ("families", "discrete", "barriers"):
+        old, new = _lines(key, before.get(key, {})), _lines(key, now[key])
         found += [f"lost {line}" for line in _only_in(old, new)]
         found += [f"gained {line}" for line in _only_in(new, old)]
     for key in ("dim", "laws", "mode", "unused"):

@@ -6,7 +6,7 @@ from paramsym import Symmetry
 from paramsym.discovery import discover
 from tests.zoo import golden
 from tests.zoo.registry import made
-from tests.zoo.test_zoo import State, invariance, verification
+from tests.zoo.test_zoo import State, invariance, unexplained, verification
 
 
 def found() -> Symmetry:
@@ -32,6 +32,25 @@ def test_what_was_withdrawn_is_told() -> None:
     check = replace(symmetry.verification, withdrawn=("a → b",))
     assert list(verification(replace(symmetry, verification=check))) == ["withdrawn: a → b"]
     assert list(verification(replace(symmetry, verification=None))) == ["unverified"]
+    loose = replace(symmetry, discrete=tuple(replace(f, verified=False) for f in symmetry.discrete))
+    assert list(verification(loose)) == [f"unverified: {f.name}" for f in symmetry.discrete] != []
+
+
+def test_a_wrong_permutation_is_noticed() -> None:
+    symmetry = found()
+    first, *others = symmetry.discrete
+    wrong = replace(first, ports=tuple(p for p in first.ports if not p.dual))
+    (fault,) = invariance(
+        "mlp-relu", replace(symmetry, discrete=(wrong, *others)), *made("mlp-relu")
+    )
+    assert fault.startswith("permutations and signs: the output changes by")
+
+
+def test_what_no_op_pins_is_told() -> None:
+    symmetry = found()
+    assert not list(unexplained(symmetry))
+    faults = list(unexplained(replace(symmetry, pins=symmetry.pins[1:])))
+    assert faults == ["not explained: axis 1 of layers.0.weight"]
 
 
 def test_a_check_of_parameters_without_effect_is_empty() -> None:
@@ -51,6 +70,9 @@ def test_lost_and_gained_families_are_told_apart_from_renamed_ones() -> None:
     assert lost.startswith("lost family layers.0 → layers.1: T₊(11); writes layers.0.weight[0]")
     assert gained == lost.replace("lost", "gained", 1)
     assert "dim: 24, now 13" in golden.differences(whole, less)
+    fewer = golden.summary(replace(symmetry, discrete=symmetry.discrete[1:]))
+    (line,) = golden.differences(whole, fewer)
+    assert line.startswith("lost family layers.0 → layers.1 (permutations): S(11); writes")
     renamed = [replace(f, name=f"family {k}") for k, f in enumerate(symmetry)]
     again = golden.summary(replace(symmetry, families=tuple(renamed)))
     assert golden.differences(whole, again) == []

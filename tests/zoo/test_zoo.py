@@ -37,6 +37,7 @@ def test_an_architecture(name: str) -> None:
         *before.changes(model),
         *verification(symmetry),
         *invariance(name, symmetry, model, args),
+        *unexplained(symmetry),
     ]
     record = golden.read()
     assert name in record, f"{name} is not in {golden.FILE.name}: run `make golden`"
@@ -59,7 +60,8 @@ def verification(symmetry: Symmetry) -> Iterator[str]:
     if not check.holds:
         yield f"verification does not hold: {check}"
     yield from (f"withdrawn: {name}" for name in check.withdrawn)
-    yield from (f"unverified: {family.name}" for family in symmetry if not family.verified)
+    every = (*symmetry.families, *symmetry.discrete)
+    yield from (f"unverified: {family.name}" for family in every if not family.verified)
 
 
 def invariance(
@@ -81,6 +83,20 @@ def invariance(
         moves = frozenset[str]().union(*(family.moves for family in part))
         if (felt < FELT) != bool(idle and all(re.search(idle, p) for p in moves)):
             yield f"{name}: random moves of the same size change the output by {felt:.0e}"
+    if symmetry.discrete:
+        word = symmetry.select(*(family.name for family in symmetry.discrete))
+        moved = word.act(word.sample(generator=rng, discrete=True), run.params)
+        change = relative(run(moved) - reference, reference)
+        if not change <= BOUND:
+            yield f"permutations and signs: the output changes by {change:.1e}"
+
+
+def unexplained(symmetry: Symmetry) -> Iterator[str]:
+    """Coordinates that no family moves, and no op pins."""
+    for parameter in symmetry.parameters:
+        for part in symmetry.explain(parameter.name).still:
+            if not part.pins:
+                yield f"not explained: axis {part.axis} of {parameter.name}"
 
 
 def shuffled(
