@@ -201,10 +201,12 @@ class _Defined:
         pivots = self._pivots(found, call) if found and moves else {}
         for k, (i, shape) in enumerate(zip(outputs, shapes, strict=False)):
             if i is not None and shape is not None:
+                view = views.get(k)
+                if view is not None:
+                    run.views_of[view.parameter].append(i)
                 run.values[i] = Value(
-                    i, shape, moves, views.get(k), supports.get(k, ()), pivots.get(k),
-                    self.reads[i],
-                )  # fmt: skip
+                    i, shape, moves, view, supports.get(k, ()), pivots.get(k), self.reads[i]
+                )
 
     def _pivots(self, op: Op, call: Call) -> dict[int, Pivot]:
         """Of the parameters that are added by this call or before, for each output the one that
