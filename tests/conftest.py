@@ -4,6 +4,9 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+# Full messages for the assertions of shared checks, which other tests may import first.
+pytest.register_assert_rewrite("tests.discover.checking", "tests.discover.cases")
+
 settings.register_profile(
     "repeatable",
     deadline=None,

@@ -133,9 +133,21 @@ def test_mode_is_free_where_it_makes_no_difference() -> None:
     replace(LINEAR.symmetry, mode="eval").act_(element(), model().train())
 
 
-def test_only_modules_are_moved_in_place() -> None:
-    with pytest.raises(TypeError, match=r"`model` must be a torch\.nn\.Module; got dict"):
-        LINEAR.symmetry.act_(element(), PARAMS)  # pyright: ignore[reportArgumentType]
+def test_a_dict_is_moved_in_place_too() -> None:
+    g = element()
+    own = {name: p.clone() for name, p in PARAMS.items()}
+    tensors = dict(own)
+    LINEAR.symmetry.act_(g, own)
+    wanted = LINEAR.symmetry.act(g, PARAMS)
+    assert all(own[name] is tensors[name] for name in PARAMS)
+    for name, value in wanted.items():
+        torch.testing.assert_close(own[name], value, rtol=1e-13, atol=1e-13)
+
+
+def test_what_cannot_be_moved_in_place() -> None:
+    wanted = r"`model` must be a torch\.nn\.Module or a parameter dict; got list"
+    with pytest.raises(TypeError, match=wanted):
+        LINEAR.symmetry.act_(element(), list(PARAMS.values()))  # pyright: ignore[reportArgumentType]
 
 
 # -- frozen and tied parameters -----------------------------------------------------------------

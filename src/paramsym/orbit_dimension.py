@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
+from torch.func import vmap
 
 from paramsym.action import tangent
 from paramsym.family import Family
@@ -14,6 +15,12 @@ from paramsym.sharded import whole
 
 DENSE_LIMIT = 40_000_000
 """Largest matrix of tangents, in entries (320 MB in float64), that is built."""
+
+GENERIC_LIMIT = 2e10
+"""Most multiplications, generators² × parameters, that a generic dimension may take: a second."""
+
+AT_ONCE = 128
+"""Generators whose fields are computed together."""
 
 
 def tangent_rank(
@@ -42,23 +49,41 @@ def tangent_rank(
     if total * generators == 0:
         return 0
     exact = {name: whole(p.detach()).double().cpu() for name, p in params.items()}
-    rows = torch.zeros(generators, total, dtype=torch.float64)
-    offsets: dict[str, int] = {}
-    for name in moved:
-        offsets[name] = sum(params[k].numel() for k in offsets)
-    k = 0
+    fields = []
     for family in families:
         basis = symmetric_basis(family.group) if symmetric else family.group.basis()
-        for generator in basis:
-            for name, value in tangent([(family, generator)], exact).items():
-                start = offsets[name]
-                rows[k, start : start + value.numel()] = value.flatten()
-            k += 1
+        fields += [_fields(family, part, exact, moved) for part in basis.split(AT_ONCE)]
+    rows = torch.cat(fields)
     norms = rows.norm(dim=1, keepdim=True)
     rows = rows / torch.where(norms > 0, norms, 1)
+    size = max(rows.shape)
+    if rows.shape[1] > rows.shape[0]:  # the same singular values, of a smaller matrix
+        rows = torch.linalg.qr(rows.T, mode="r").R
     values = torch.linalg.svdvals(rows)
-    threshold = max(rows.shape) * torch.finfo(torch.float64).eps * values[0]
+    threshold = size * torch.finfo(torch.float64).eps * values[0]
     return int((values > threshold).sum())
+
+
+def _fields(
+    family: Family, basis: Tensor, params: Mapping[str, Tensor], names: Sequence[str]
+) -> Tensor:
+    """The family's fields for some generators, `[generators, entries of these parameters]`."""
+    own = [name for name in names if name in family.moves]
+    found = dict(
+        zip(
+            own,
+            vmap(lambda M: tuple(tangent([(family, M)], params)[name] for name in own))(basis),
+            strict=True,
+        )
+    )
+    count = len(basis)
+    parts = [
+        found[name].reshape(count, -1)
+        if name in found
+        else basis.new_zeros(count, params[name].numel())
+        for name in names
+    ]
+    return torch.cat(parts, 1)
 
 
 def symmetric_basis(group: Group) -> Tensor:
@@ -95,7 +120,9 @@ def generic_dim(
 
 
 def _coupled_dim(families: list[Family], shapes: Mapping[str, tuple[int, ...]], laws: bool) -> int:
-    if _entries(families, shapes, symmetric=laws) > DENSE_LIMIT:
+    generators = sum(f.group.symmetric_dim if laws else f.group.dim for f in families)
+    entries = _entries(families, shapes, symmetric=laws)
+    if entries > DENSE_LIMIT or entries * generators > GENERIC_LIMIT:
         return sum(f.law_dim if laws else f.dim for f in families)
     names = set().union(*(f.moves | f.reads for f in families))
     generator = torch.Generator().manual_seed(0)

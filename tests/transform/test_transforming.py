@@ -15,6 +15,7 @@ import paramsym as ps
 from paramsym.symmetry import Symmetry
 from paramsym.transform import Transformed, transform
 from paramsym.transform.choices import Choice
+from paramsym.transform.selecting import selected
 from paramsym.transform.transforming import FOLDER_RECORD
 
 
@@ -50,9 +51,26 @@ def tied() -> tuple[nn.Module, tuple[Tensor, ...]]:
     return Tied(), (torch.randint(0, 7, (5,)),)
 
 
+def normalised() -> tuple[nn.Module, tuple[Tensor, ...]]:
+    """Running statistics, which move with the parameters in evaluation."""
+    model = nn.Sequential(
+        nn.Conv2d(2, 4, 3),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.Conv2d(4, 3, 3),
+        nn.BatchNorm2d(3),
+        nn.Flatten(),
+        nn.Linear(12, 5),
+    )
+    x = torch.randn(8, 2, 6, 6)
+    model(x)
+    return model, (x,)
+
+
 MODELS: dict[str, Callable[[], tuple[nn.Module, tuple[Tensor, ...]]]] = {
     "convolutional": convolutional,
     "tied": tied,
+    "normalised": normalised,
 }
 
 
@@ -69,8 +87,14 @@ def saved(model: nn.Module, path: Path, dtype: torch.dtype = torch.float32) -> d
 
 
 def moved(scale: float = 0.3, seed: int = 0) -> Choice:
+    """A random element of what is exact whatever ε a normalisation has."""
     generator = torch.Generator().manual_seed(seed)
-    return lambda symmetry, params: symmetry.sample(scale, generator=generator, discrete=True)
+
+    def choose(symmetry: Symmetry, params: object) -> ps.GroupElement:
+        exact = selected(symmetry, (), inexact=False)
+        return exact.sample(scale, generator=generator, discrete=True)
+
+    return choose
 
 
 def run(
@@ -84,7 +108,7 @@ def run(
     source: str = "in.safetensors",
     out: str = "out.safetensors",
 ) -> Transformed:
-    found = symmetry or ps.discover(model.eval(), args)
+    found = symmetry or ps.discover(model.eval(), args, buffers=True)
     return transform(
         model, args, {}, found, folder / source, folder / out, choose, {"what": out}, force=force
     )

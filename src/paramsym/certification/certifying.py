@@ -18,6 +18,7 @@ from paramsym.certification.measuring import Measured, measure
 from paramsym.certification.pilot import EPS, PILOT
 from paramsym.certification.tangents import echelon
 from paramsym.discovery.discover import analyse, is_meta, record
+from paramsym.discovery.likening import own_arguments, understood
 from paramsym.discovery.points import without_eps
 from paramsym.discovery.recording import Recording, replay
 from paramsym.discovery.walk import walk
@@ -95,7 +96,8 @@ def certify(
     if symmetry is None:
         symmetry = analyse(recording, check=True, seed=seed)
     _check_same(symmetry, recording)
-    limit = differentiable(without_eps(recording, walk(recording).facts.vanishing))
+    vanishing = walk(understood(recording)).facts.vanishing
+    limit = differentiable(without_eps(recording, own_arguments(vanishing, recording)))
     jacobian = Jacobian(limit, Inputs(limit, inputs))
     _check_memory(jacobian, symmetry, memory)
     rows = 4 * jacobian.dim + 2000 if max_rows is None else max_rows
@@ -229,8 +231,7 @@ def _check_memory(jacobian: Jacobian, symmetry: Symmetry, memory: float) -> None
         raise ValueError(
             f"`certify` needs about {needed / 1e9:.1f} GB for {d} parameters and {generators} "
             f"generators, more than `memory`={memory / 1e9:.1f} GB. Certify a smaller model of the "
-            "same architecture (narrower, fewer layers, a smaller vocabulary), use "
-            "`certify_blocks`, or raise `memory`."
+            "same architecture (narrower, fewer layers, a smaller vocabulary), or raise `memory`."
         )
 
 

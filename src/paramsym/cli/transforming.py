@@ -253,7 +253,8 @@ def _discovered(name: str, train: bool, seed: int, trust: bool) -> tuple[Any, "S
     loaded = load_model(name, trust=trust, seed=seed)
     if isinstance(loaded.model, nn.Module):
         loaded.model.train(train)
-        return loaded, discover(loaded.model, loaded.args, loaded.kwargs, seed=seed)
+        found = discover(loaded.model, loaded.args, loaded.kwargs, buffers=True, seed=seed)
+        return loaded, found
     program = loaded.model
     args, kwargs = program.example_inputs or ((), {})
     symmetry = discover(program, seed=seed)

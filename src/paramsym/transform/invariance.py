@@ -84,7 +84,7 @@ class Outputs:
                 finite.
         """
         generator = torch.Generator().manual_seed(self._seed)
-        for name, own in self._model.named_parameters():
+        for name, own in (*self._model.named_parameters(), *self._model.named_buffers()):
             if name not in params:
                 continue
             own.copy_(params[name])
