@@ -12,6 +12,7 @@ import pytest
 import torch
 import typer
 from rich.cells import cell_len
+from safetensors.torch import save_file
 from typer.testing import CliRunner, Result
 
 from paramsym import discover
@@ -129,8 +130,8 @@ def test_json_is_the_symmetry_and_its_circumstances(folder: Path) -> None:
     assert data["seed"] == 3
     assert data["totals"] == {
         "parameters": 3682,
-        "group_dim": 120,
-        "flat_directions": 120,
+        "group_dim": 128,
+        "flat_directions": 128,
         "conserved_quantities": 92,
     }
     assert data["versions"]["torch"] == version("torch")
@@ -175,7 +176,7 @@ def test_the_mode_decides(folder: Path) -> None:
         for option in ("--train", "--eval")
     }
     assert dims["--train"]["group_dim"] == 4
-    assert dims["--eval"]["group_dim"] == 16
+    assert dims["--eval"]["group_dim"] == 16 + 4  # GL(4), and a shift that the last bias takes up
     assert "eval mode" in run("inspect", "users_nets:twice", "--eval").stdout
 
 
@@ -289,6 +290,7 @@ def test_the_documented_output_is_real(folder: Path) -> None:
     factory = next(code for code in blocks(text, "python") if code.startswith("# my_models.py"))
     (folder / "my_models.py").write_text(factory)
     torch.export.save(torch.export.export(*mlp()), folder / "net.pt2")
+    save_file(mlp()[0].state_dict(), folder / "mlp.safetensors")
     steps = [step for block in blocks(text, "console") for step in block.split("$ paramsym ")[1:]]
     assert len(steps) > 8
     for step in steps:

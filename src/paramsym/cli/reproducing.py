@@ -40,7 +40,9 @@ _SCALES: "tuple[Scale, ...]" = ("quick", "paper")
 def reproduce(
     figures: Annotated[
         list[str] | None,
-        typer.Argument(metavar="FIGURE", help='As "fig3"; or "all".', show_default=False),
+        typer.Argument(
+            metavar="FIGURE", help='As "fig3"; or "all" of the paper.', show_default=False
+        ),
     ] = None,
     scale: Annotated[
         str,
@@ -162,9 +164,13 @@ def _chosen(
             close = get_close_matches(name, [*known, "all"], 1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
             fail(f"there is no figure {name!r}.{hint} `paramsym reproduce --list` shows them.")
-    if not names or "all" in names:
+    if not names:
         return list(known.values())
-    return [known[name] for name in dict.fromkeys(names)]
+    from paramsym.experiments import BEYOND_THE_PAPER
+
+    of_the_paper = [name for name in known if name not in BEYOND_THE_PAPER]
+    wanted = [*of_the_paper, *names] if "all" in names else names
+    return [known[name] for name in dict.fromkeys(wanted) if name != "all"]
 
 
 def _require(holds: bool, otherwise: str) -> None:

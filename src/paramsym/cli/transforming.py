@@ -124,10 +124,10 @@ def transform(
 
     \b
     Examples:
-      paramsym transform my_models:net net.safetensors --balance -o balanced.safetensors
+      paramsym transform my_models:net a.safetensors --balance -o b.safetensors
       paramsym transform hf:./llama ./llama --random 0 -o ./elsewhere
-      paramsym transform cnn cnn.safetensors --minimise channel-range -o even.safetensors
-      paramsym transform cnn cnn.safetensors --target q.json --families 'fc*' -o there.safetensors
+      paramsym transform cnn a.safetensors --minimise kurtosis -o b.safetensors
+      paramsym transform cnn a.safetensors --target q.json -o b.safetensors
 
     A target gives for families by name a number q (Q = q for every neuron, qI for matrices) or the
     whole of Q as `symmetry.conserved` returns it: {"fc1 → fc2": 0.5}.

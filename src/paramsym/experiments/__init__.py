@@ -17,10 +17,13 @@ from paramsym.experiments.figures.quantising import QUANTISING
 from paramsym.experiments.figures.teleporting import TELEPORTING
 
 # A figure is added by importing its constant above and listing it here, in the paper's order.
-_FIGURES: tuple[Experiment, ...] = (
+_PAPER: tuple[Experiment, ...] = (
     FIG1, FIG2, FIG3, FIG4, FIG5, FIG6, FIG7, FIG8, FIG9, FIG10, FIG11,
-    QUANTISING, TELEPORTING, ORBIT_SHARPNESS,
 )  # fmt: skip
+_BEYOND: tuple[Experiment, ...] = (QUANTISING, TELEPORTING, ORBIT_SHARPNESS)
 
-EXPERIMENTS: dict[str, Experiment] = {figure.name: figure for figure in _FIGURES}
+EXPERIMENTS: dict[str, Experiment] = {figure.name: figure for figure in (*_PAPER, *_BEYOND)}
 """Every figure by its name on the command line."""
+
+BEYOND_THE_PAPER: tuple[str, ...] = tuple(figure.name for figure in _BEYOND)
+"""Names of those that are not the paper's, which `all` leaves out."""
