@@ -22,6 +22,7 @@ from paramsym.discovery.permuting.assembly import assemble
 from paramsym.discovery.permuting.checking import check
 from paramsym.discovery.permuting.registry import RULES, Call, Result
 from paramsym.discovery.permuting.walk import walk
+from paramsym.discovery.points import Points
 from paramsym.discovery.recording import Recording
 from paramsym.discrete.family import DiscreteFamily
 from paramsym.discrete.groups import Permutations, Signs
@@ -432,12 +433,13 @@ def test_a_false_family_is_withdrawn() -> None:
         DiscreteFamily("signs of readers", Signs(5), (on("2.weight", 1),)),
         DiscreteFamily("bias forgotten", Signs(5), (rows[0], on("2.weight", 1))),
     ]
+    points = Points(recording, 0)
     for planted in ([f] for f in false):
-        kept, withdrawn, _ = check([*true, *planted], recording, seed=0)
+        kept, withdrawn, _ = check([*true, *planted], points, seed=0)
         assert withdrawn == [f.name for f in planted]
         assert [f.name for f in kept] == [f.name for f in true]
     for pair in (false[2:4], false[4:6]):  # true only together
-        _, withdrawn, _ = check(pair, recording, seed=0)
+        _, withdrawn, _ = check(pair, points, seed=0)
         assert len(withdrawn) == 2
 
 
@@ -516,7 +518,7 @@ def assert_sound(drawn: tuple[nn.Module, Args]) -> None:
     """What is claimed before it is checked holds, and no rule fails."""
     recording = recorded(*drawn)
     families = distinct_names(assemble(walk(recording, strict=True)))
-    assert check(families, recording, seed=0)[1] == [], drawn[0]
+    assert check(families, Points(recording, 0), seed=0)[1] == [], drawn[0]
 
 
 @settings(max_examples=30)

@@ -30,6 +30,7 @@ def taken_apart(program: ExportedProgram, known: Container[str]) -> ExportedProg
             apart = program.run_decompositions({op: parts_of[op] for op in unknown})
             if not _has_effects(apart):
                 program = apart
+                kept |= _reached(program).intersection(unknown)  # torch keeps some all the same
                 continue
             # Some parts do more than compute, such as checking a matrix: their ops stay whole.
             for op in unknown:

@@ -132,8 +132,12 @@ def test_experts() -> None:
         up=nn.Parameter(torch.randn(3, 5, 4)),
         down=nn.Parameter(torch.randn(3, 4, 5)),
     )
-    symmetry = check(Case("experts", lambda: model, ((60, 5),), {"T₊(12)": 1}, gap=None))
-    assert symmetry.families[0].moves == {"up", "down"}
+    symmetry = check(Case("experts", lambda: model, ((60, 5),), {"T₊(12)": 1, "R^5": 1}, gap=None))
+    # The softmax takes what is added to all columns of the router.
+    assert {family.moves for family in symmetry} == {
+        frozenset({"up", "down"}),
+        frozenset({"router"}),
+    }
 
 
 def test_an_expert_without_a_token_stands_still() -> None:
