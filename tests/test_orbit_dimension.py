@@ -147,3 +147,14 @@ def test_no_families_have_dimension_zero(rng: torch.Generator) -> None:
     params = {"weight": normal((2, 3), rng)}
     empty = ps.Symmetry.of([], params)
     assert empty.dim == empty.orbit_dim(params) == empty.law_dim == empty.group_dim == 0
+
+
+def test_a_group_without_directions_adds_none(rng: torch.Generator) -> None:
+    params = {"a": normal((1, 3), rng), "b": normal((1, 3), rng)}
+    writer = ps.Port.along("a", (1, 3), 0)
+    still = ps.Family("still", ps.Orthogonal(1), (writer,))
+    scaled = ps.Family(
+        "a → b", ps.GeneralLinear(1), (writer, ps.Port.along("b", (1, 3), 0, dual=True))
+    )
+    symmetry = ps.Symmetry.of([still, scaled], params)
+    assert symmetry.dim == symmetry.orbit_dim(params) == 1

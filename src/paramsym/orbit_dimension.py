@@ -49,11 +49,12 @@ def tangent_rank(
     if total * generators == 0:
         return 0
     exact = {name: whole(p.detach()).double().cpu() for name, p in params.items()}
-    fields = []
-    for family in families:
-        basis = symmetric_basis(family.group) if symmetric else family.group.basis()
-        fields += [_fields(family, part, exact, moved) for part in basis.split(AT_ONCE)]
-    rows = torch.cat(fields)
+    rows = torch.cat(
+        [
+            fields(f, symmetric_basis(f.group) if symmetric else f.group.basis(), exact, moved)
+            for f in families
+        ]
+    )
     norms = rows.norm(dim=1, keepdim=True)
     rows = rows / torch.where(norms > 0, norms, 1)
     size = max(rows.shape)
@@ -64,33 +65,33 @@ def tangent_rank(
     return int((values > threshold).sum())
 
 
-def _fields(
-    family: Family, basis: Tensor, params: Mapping[str, Tensor], names: Sequence[str]
+def fields(
+    family: Family, basis: Tensor, params: Mapping[str, Tensor], names: Iterable[str]
 ) -> Tensor:
-    """The family's fields for some generators, `[generators, entries of these parameters]`."""
-    own = [name for name in names if name in family.moves]
-    found = dict(
-        zip(
-            own,
-            vmap(lambda M: tuple(tangent([(family, M)], params)[name] for name in own))(basis),
-            strict=True,
-        )
-    )
-    count = len(basis)
-    parts = [
-        found[name].reshape(count, -1)
-        if name in found
-        else basis.new_zeros(count, params[name].numel())
-        for name in names
-    ]
-    return torch.cat(parts, 1)
+    """A family's fields M·θ for some generators, `[generators, entries of these parameters]`.
+
+    Args:
+        family: The family.
+        basis: Generators, `[generators, *shape of the group]`.
+        params: The parameters θ, all that the family moves or reads.
+        names: Parameters whose entries are wanted, in order.
+    """
+    names = list(names)
+
+    def field(M: Tensor) -> Tensor:
+        moved = tangent([(family, M)], params)
+        return torch.cat([moved.get(k, torch.zeros_like(params[k])).flatten() for k in names])
+
+    if not len(basis):
+        return basis.new_zeros(0, sum(params[k].numel() for k in names))
+    return vmap(field, chunk_size=AT_ONCE)(basis)
 
 
 def symmetric_basis(group: Group) -> Tensor:
     """An orthonormal basis of the symmetric part of the algebra, `[symmetric_dim, *shape]`."""
     parts = torch.stack([group.symmetric(M) for M in group.basis()]).flatten(1)
     _, _, directions = torch.linalg.svd(parts, full_matrices=False)
-    return directions[: group.symmetric_dim].reshape(-1, *group.shape)
+    return directions[: group.symmetric_dim].reshape(group.symmetric_dim, *group.shape)
 
 
 def generic_dim(

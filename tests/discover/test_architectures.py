@@ -405,3 +405,23 @@ def test_the_papers_networks(activation: str, expected: dict[str, int], bias: bo
         assert {port.degree for port in family.ports if not port.dual} == {1.0}
         biases = {port.parameter for port in family.ports if port.parameter.endswith("bias")}
         assert len(biases) == bias
+
+
+class WithMask(nn.Module):
+    """Scores, and which of them are positive."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        scores = self.layers(x)
+        return scores, scores > 0, scores.argmax(-1)
+
+
+def test_outputs_that_are_no_numbers_must_be_equal() -> None:
+    symmetry = ps.discover(WithMask(), (torch.randn(5, 3),))
+    assert symmetry.group_dim == 4
+    assert symmetry.verification is not None
+    assert symmetry.verification.holds
+    assert not symmetry.verification.withdrawn

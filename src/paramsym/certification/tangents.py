@@ -6,18 +6,14 @@ from typing import final
 
 import torch
 from torch import Tensor
-from torch.func import vmap
 
-from paramsym.action import tangent
 from paramsym.certification.jacobian import Jacobian
 from paramsym.certification.null_space import pivoted
 from paramsym.family import Family
+from paramsym.orbit_dimension import fields
 
 ROUNDING = 2**6
 """Rounding errors of one entry of a tangent, in units of eps: products of a few parameters."""
-
-AT_ONCE = 128
-"""Generators whose fields are computed together."""
 
 
 @final
@@ -77,18 +73,10 @@ def tangents_at(
     rows = [torch.empty(0, jacobian.dim, dtype=torch.float64)]
     owners = [torch.empty(0, dtype=torch.int64)]
     for k, family in enumerate(families):
-        basis = family.group.basis().double()
-
-        def field(M: Tensor, family: Family = family) -> Tensor:
-            moved = tangent([(family, M)], params)
-            rest = {n: torch.zeros_like(params[n]) for n in jacobian.sizes if n not in moved}
-            return jacobian.flatten(rest | moved)
-
-        if len(basis):
-            fields = vmap(field, chunk_size=AT_ONCE)(basis)
-            lengths = fields.norm(dim=1)
-            rows.append(fields[lengths > 0] / lengths[lengths > 0, None])
-            owners.append(torch.full((len(rows[-1]),), k))
+        found = fields(family, family.group.basis().double(), params, jacobian.sizes)
+        lengths = found.norm(dim=1)
+        rows.append(found[lengths > 0] / lengths[lengths > 0, None])
+        owners.append(torch.full((len(rows[-1]),), k))
     return Tangents(tuple(families), torch.cat(rows), torch.cat(owners))
 
 

@@ -3,7 +3,7 @@
 import platform
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -48,14 +48,14 @@ def user_errors(*kinds: type[Exception], debug: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def status(message: str) -> Iterator[None]:
-    """A spinner on a terminal's stderr, nothing elsewhere."""
+def status(message: str) -> Iterator[Callable[[str], None]]:
+    """A spinner on a terminal's stderr, nothing elsewhere; what it yields changes the message."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield
+        yield lambda message: None
         return
-    with console.status(message):
-        yield
+    with console.status(message) as line:
+        yield line.update
 
 
 def fail(message: str, cause: BaseException | None = None) -> NoReturn:

@@ -222,25 +222,14 @@ def _choice(
     from paramsym.transform.choices import at_random, balanced, smallest, towards
 
     if minimise is not None:
-        with _progress(f"Minimising {minimise}") as advance:
-            yield smallest(minimise, advance)
+        with status(f"Minimising {minimise}") as show:
+            yield smallest(
+                minimise, lambda step: show(f"{minimise}: step {step.iteration}, {step.value:.6g}")
+            )
     elif target is not None:
         yield towards(target)
     else:
         yield balanced() if balance else at_random(random or 0, scale, discrete=discrete)
-
-
-@contextmanager
-def _progress(title: str) -> Iterator[Any]:
-    """A line on a terminal's stderr that says how far it is."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda step: None
-        return
-    with console.status(title) as line:
-        yield lambda step: line.update(f"{title}: step {step.iteration}, {step.value:.6g}")
 
 
 def _discovered(name: str, train: bool, seed: int, trust: bool) -> tuple[Any, "Symmetry"]:

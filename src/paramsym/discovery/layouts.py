@@ -27,7 +27,7 @@ def label_parameters(recording: Recording, facts: Facts) -> dict[str, Value]:
                 name = names.get(leaf.id) if isinstance(leaf, Ref) else None
                 if name is None or name in layouts:
                     continue
-                call = Call(index, record, bound, (), facts)
+                call = Call(record, bound, (), index, facts)
                 layers = special(call, shapes[name], position)
                 if layers is not None:
                     layouts[name] = layers

@@ -16,7 +16,7 @@ from paramsym.discovery.points import Point, Points
 from paramsym.discovery.recording import TORCH, Recording, replay
 from paramsym.discovery.responding import silent_families
 from paramsym.family import Exactness, Family
-from paramsym.residuals import largest
+from paramsym.residuals import largest, relative_change, relative_size
 from paramsym.symmetry import Verification
 
 SCALE = 0.1
@@ -121,7 +121,7 @@ def _defect(families: list[Family], word: list[Tensor], point: Point, seed: int)
     """Relative change of the outputs under a word."""
     moved = act(zip(families, word, strict=True), point.params)
     outputs = replay(point.recording, moved, point.inputs, seed=seed)
-    changes = (_relative(a - b, b) for a, b in zip(outputs, point.outputs, strict=True))
+    changes = (relative_change(a, b) for a, b in zip(outputs, point.outputs, strict=True))
     return largest(0.0, *changes)
 
 
@@ -144,7 +144,7 @@ def _derivative(
         changes = torch.func.jvp(run, (real,), (direction,))[1]
     except (NotImplementedError, RuntimeError):
         return None
-    sizes = (_relative(d, b) for d, b in zip(changes, point.outputs, strict=True))
+    sizes = (relative_size(d, b) for d, b in zip(changes, point.outputs, strict=True))
     measured = largest(0.0, *sizes)
     # Where an activation has no derivative (√ at 0) there is nothing to measure.
     return measured if math.isfinite(measured) else None
@@ -153,17 +153,6 @@ def _derivative(
 def _is_custom(target: Any) -> bool:
     """Whether an op is not torch's own: torch drops tangents at such ops without an error."""
     return getattr(target, "namespace", "aten") not in TORCH
-
-
-def _relative(change: Tensor, reference: Tensor) -> float:
-    if reference.numel() == 0:
-        return 0.0
-    if not (reference.is_floating_point() or reference.is_complex()):
-        return float((change != 0).any())
-    size = reference.abs().max()
-    if not bool(torch.isfinite(size)):
-        return float("inf")
-    return float(change.abs().max() / size) if size > 0 else float(change.abs().max())
 
 
 def _tolerance(families: list[Family], word: list[Tensor], point: Point) -> float:

@@ -1,6 +1,6 @@
 """The walk: every record's rule in turn, from parameters to outputs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -156,11 +156,11 @@ def _note_ended(index: int, record: Record, values: dict[int, Value], facts: Fac
 
 
 def _map_values(
-    settle: Callable[[Value, Facts], Value], arguments: dict[str, Any], facts: Facts
+    settle: Callable[[Value, Facts], Value], arguments: Mapping[str, Any], facts: Facts
 ) -> dict[str, Any]:
     return pytree.tree_map(
         lambda x: settle(x, facts) if isinstance(x, Value) else x,
-        arguments,
+        dict(arguments),
         is_leaf=lambda x: isinstance(x, Value),
     )
 
@@ -180,7 +180,7 @@ def _call(
         return values[leaf.id] if isinstance(leaf, Ref) else leaf
 
     arguments = pytree.tree_map(resolve, record.bind(), is_leaf=lambda x: isinstance(x, Ref))
-    return Call(index, record, arguments, shapes, facts)
+    return Call(record, arguments, shapes, index, facts)
 
 
 def _without_underscore(op: str) -> str:

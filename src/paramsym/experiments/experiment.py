@@ -50,6 +50,11 @@ class Settings:
         """The seeds of the repetitions."""
         return range(self.seed, self.seed + self.seeds)
 
+    @property
+    def source(self) -> str:
+        """The data, named so that a process in another folder finds them."""
+        return self.data if self.data == "digits" else str(Path(self.data).absolute())
+
 
 @final
 @dataclass(frozen=True, eq=False)

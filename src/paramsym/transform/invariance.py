@@ -12,7 +12,7 @@ import torch
 import torch.utils._pytree as pytree
 from torch import Tensor, nn
 
-from paramsym.residuals import largest
+from paramsym.residuals import largest, relative_change
 
 MARGIN = 16
 """How many times the change that random rounding causes a true symmetry may cause. The rounding of
@@ -123,8 +123,5 @@ def _is_real(x: Any) -> bool:
 
 
 def _relative(moved: list[Tensor], reference: list[Tensor]) -> float:
-    changes = []
-    for a, b in zip(moved, reference, strict=True):
-        size = float(b.abs().max())
-        changes.append(float((a - b).abs().max()) / (size or 1.0))
-    return largest(0.0, *changes)
+    pairs = zip(moved, reference, strict=True)
+    return largest(0.0, *(relative_change(a, b) for a, b in pairs))

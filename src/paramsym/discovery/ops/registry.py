@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
+from paramsym.discovery.calls import BoundCall
 from paramsym.discovery.facts import Facts
 from paramsym.discovery.labels import Layer, Value
-from paramsym.discovery.recording import Record
 
 NOT_UNDERSTOOD = "no rule for this op, or a use of it that the rule does not cover"
 STOPS_GRADIENT = "stops the gradient (detach or no_grad), so that laws of training end here"
@@ -24,35 +24,16 @@ Layout = Callable[["Call", tuple[int, ...], int], tuple[Layer, ...] | None]
 
 @final
 @dataclass(frozen=True)
-class Call:
+class Call(BoundCall):
     """One call of an op, with labelled values for its tensors.
 
     Attributes:
         index: Position of the record.
-        record: What was called.
-        arguments: Arguments by the names in the op's schema, `Value` in place of tensors.
-        shapes: Shape of every output; `None` where it is no tensor.
         facts: Where rules state what they know.
     """
 
     index: int
-    record: Record
-    arguments: dict[str, Any]
-    shapes: tuple[tuple[int, ...] | None, ...]
     facts: Facts
-
-    def __getitem__(self, name: str) -> Any:
-        return self.arguments[name]
-
-    def get(self, name: str, default: Any = None) -> Any:
-        return self.arguments.get(name, default)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the first output."""
-        shape = self.shapes[0]
-        assert shape is not None
-        return shape
 
     def output(self, layers: Sequence[Layer] = (), **known: Any) -> Value:
         """The first output, with these layers."""
@@ -65,11 +46,7 @@ class Call:
 
     def values(self) -> list[Value]:
         """The tensors among the arguments."""
-        found: list[Value] = []
-        for argument in self.arguments.values():
-            items = argument if isinstance(argument, list | tuple) else [argument]
-            found += [item for item in items if isinstance(item, Value)]
-        return found
+        return [item for _, item in self.items() if isinstance(item, Value)]
 
     def pin(self) -> Result:
         """Nothing may change what the op reads: its outputs are as data."""

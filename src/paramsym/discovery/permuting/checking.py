@@ -16,7 +16,7 @@ from paramsym.discovery.recording import Recording, replay
 from paramsym.discovery.responding import silent_families
 from paramsym.discrete.family import DiscreteFamily
 from paramsym.discrete.groups import Permutations
-from paramsym.residuals import largest
+from paramsym.residuals import largest, relative_change
 
 DRAWS = (2, 16)
 """Fewest and most words."""
@@ -81,7 +81,7 @@ def _defect(
     for k in range(draws if families else 0):
         word = [(f, _draw(f, generator, moving=k == 0)) for f in families]
         outputs = replay(point.recording, move(word, point.params), point.inputs, seed=seed)
-        changes = (_relative(a, b) for a, b in zip(outputs, point.outputs, strict=True))
+        changes = (relative_change(a, b) for a, b in zip(outputs, point.outputs, strict=True))
         worst = largest(worst, *changes)
         if not worst <= tolerance(point.recording):
             break
@@ -94,12 +94,3 @@ def _draw(family: DiscreteFamily, generator: torch.Generator, *, moving: bool) -
     if moving and bool((g == family.group.identity()).all()):
         g = g.flip(-1) if isinstance(family.group, Permutations) else -g
     return g
-
-
-def _relative(output: Tensor, reference: Tensor) -> float:
-    if reference.numel() == 0:
-        return 0.0
-    if not (reference.is_floating_point() or reference.is_complex()):
-        return float((output != reference).any())
-    size, change = reference.abs().max(), (output - reference).abs().max()
-    return float(change / size) if size > 0 else float(change)

@@ -1,12 +1,12 @@
 """How rules for ops are written: what a call gives them, and how they are found."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
+from paramsym.discovery.calls import BoundCall
 from paramsym.discovery.permuting.aligning import Pairing, pair
 from paramsym.discovery.permuting.spaces import Axis, Spaces, axis_size, fixed, uniform, unsigned
-from paramsym.discovery.recording import Record
 
 
 @final
@@ -37,45 +37,20 @@ Result = Value | Sequence[Value | None]
 
 @final
 @dataclass(frozen=True)
-class Call:
+class Call(BoundCall):
     """One call of an op, as rules see it.
 
     Attributes:
-        record: The call.
-        arguments: By the names of the schema, with `Value` in place of tensors.
-        shapes: Shapes of the outputs; `None` where an output is no tensor.
         is_read: Whether each output is read later.
         spaces: The spaces of the walk.
     """
 
-    record: Record
-    arguments: Mapping[str, Any]
-    shapes: tuple[tuple[int, ...] | None, ...]
     is_read: tuple[bool, ...]
     spaces: Spaces
 
-    def __getitem__(self, name: str) -> Any:
-        return self.arguments[name]
-
-    def get(self, name: str, default: Any = None) -> Any:
-        return self.arguments.get(name, default)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the first output."""
-        shape = self.shapes[0]
-        assert shape is not None
-        return shape
-
     def values(self) -> list[Value]:
         """All tensors among the arguments."""
-        found: list[Value] = []
-        for argument in self.arguments.values():
-            if isinstance(argument, Value):
-                found.append(argument)
-            elif isinstance(argument, list | tuple):
-                found += [x for x in argument if isinstance(x, Value)]
-        return found
+        return [item for _, item in self.items() if isinstance(item, Value)]
 
     def refuse(self) -> Result:
         """What is not understood permutes nothing: all spaces that it reads are fixed."""

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
-from paramsym.discovery.recording import Record
+from paramsym.discovery.calls import BoundCall
 from paramsym.discovery.shifting.tolerance import Tolerance
 from paramsym.discovery.shifting.values import Piece, Pivot, Support, Value, View
 
@@ -18,39 +18,12 @@ class Refused(Exception):
 
 @final
 @dataclass(frozen=True)
-class Call:
-    """One call of an op.
-
-    Attributes:
-        record: What was called.
-        arguments: By the names of the schema, `Value` in place of tensors.
-        shapes: Shapes of the outputs; `None` where an output is no tensor.
-    """
-
-    record: Record
-    arguments: Mapping[str, Any]
-    shapes: tuple[tuple[int, ...] | None, ...]
-
-    def __getitem__(self, name: str) -> Any:
-        return self.arguments[name]
-
-    def get(self, name: str, default: Any = None) -> Any:
-        return self.arguments.get(name, default)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the first output."""
-        shape = self.shapes[0]
-        assert shape is not None
-        return shape
+class Call(BoundCall):
+    """One call of an op."""
 
     def values(self) -> Iterator[tuple[Key, Value]]:
         """All tensors among the arguments."""
-        for name, argument in self.arguments.items():
-            items = argument if isinstance(argument, list | tuple) else [argument]
-            for i, item in enumerate(items):
-                if isinstance(item, Value):
-                    yield (name, i), item
+        return ((key, item) for key, item in self.items() if isinstance(item, Value))
 
     def value(self, key: Key) -> Value:
         argument = self.arguments[key[0]]

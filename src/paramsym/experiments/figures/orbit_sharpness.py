@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -38,7 +37,7 @@ REFERENCE = "ours, after Section 6 and Dinh et al., Sharp minima can generalize,
 
 def tasks(settings: Settings) -> list[Task]:
     """One task a seed and way of training."""
-    data = settings.data if settings.data == "digits" else str(Path(settings.data).absolute())
+    data = settings.source
     scale = settings.scale
     return [
         Task(

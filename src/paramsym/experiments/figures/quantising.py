@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from matplotlib.figure import Figure
 
@@ -41,7 +40,7 @@ REFERENCE = "ours, beyond the paper"
 
 def tasks(settings: Settings) -> list[Task]:
     """One task a network and seed."""
-    data = settings.data if settings.data == "digits" else str(Path(settings.data).absolute())
+    data = settings.source
     return [
         Task(
             f"{net}, seed {seed}",

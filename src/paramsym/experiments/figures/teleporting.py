@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -43,7 +42,7 @@ REFERENCE = "ours, after Zhao et al., Symmetry teleportation, 2022"
 
 def tasks(settings: Settings) -> list[Task]:
     """One task a kind of descent and seed."""
-    data = settings.data if settings.data == "digits" else str(Path(settings.data).absolute())
+    data = settings.source
     return [
         Task(
             f"{LABELS[kind]}, seed {seed}",

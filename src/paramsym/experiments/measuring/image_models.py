@@ -52,9 +52,7 @@ class Training:
     @classmethod
     def of(cls, settings: Settings, seed: int, *, hidden: int, activation: str) -> "Training":
         """The training that the user's settings ask for."""
-        data = settings.data
-        if data != "digits":
-            data = str(Path(data).absolute())
+        data = settings.source
         return cls(
             data,
             digest(data),
