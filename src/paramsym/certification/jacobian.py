@@ -126,13 +126,13 @@ class Jacobian:
         leaves = {name: p.detach().clone().requires_grad_() for name, p in theta.items()}
         rows: list[Tensor] = []
         for k in range(len(weights[0])):
-            pick = lambda tensors, k=k: {i: x[k] for i, x in tensors.items()}  # noqa: E731
+            own, held = ({i: x[k] for i, x in given.items()} for given in (inputs, constants))
             try:
                 with torch.enable_grad():
-                    value = pairing(leaves, pick(inputs), [w[k] for w in weights], pick(constants))
+                    value = pairing(leaves, own, [w[k] for w in weights], held)
                     found = torch.autograd.grad(value, list(leaves.values()), allow_unused=True)
             except RuntimeError as error:
-                raise rejected((x[k] for x in inputs.values()), error) from error
+                raise rejected(own.values(), error) from error
             filled = (
                 torch.zeros_like(p) if g is None else g
                 for g, p in zip(found, leaves.values(), strict=True)

@@ -142,9 +142,7 @@ def _computed_alike(recording: Recording) -> dict[int, int]:
     for i in leaves:
         numbers[i] = known.setdefault(("leaf", i), len(known))
     for position, record in enumerate(recording.records):
-        given, structure = pytree.tree_flatten(
-            (record.args, dict(record.kwargs)), is_leaf=lambda x: isinstance(x, Ref)
-        )
+        given, structure = pytree.tree_flatten((record.args, dict(record.kwargs)))
         random = torch.Tag.nondeterministic_seeded in getattr(record.target, "tags", ())
         own = position if random or changed.intersection(record.inputs()) else None
         words = tuple(

@@ -72,6 +72,10 @@ class Record:
                 bound[argument.name] = argument.default_value
         return bound
 
+    def filled(self, fill: Callable[[Any], Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Positional and keyword arguments with every leaf, `Ref` or not, as `fill` gives it."""
+        return pytree.tree_map(fill, (self.args, dict(self.kwargs)))
+
     def with_argument(self, name: str, value: Any) -> "Record":
         """The same call with one argument, named as in the schema, replaced."""
         names = [argument.name for argument in self.target._schema.arguments]  # type: ignore[attr-defined]
@@ -247,13 +251,11 @@ def replay(
             return _wide_dtype(leaf)
         return leaf
 
-    is_leaf = lambda x: isinstance(x, Ref)  # noqa: E731
     # The plain attention kernel has a forward derivative.
     with torch.random.fork_rng(devices=[]), sdpa_kernel(SDPBackend.MATH), _wide_by_default():
         torch.manual_seed(seed)
         for position, record in enumerate(recording.records):
-            args = pytree.tree_map(argument, record.args, is_leaf=is_leaf)
-            kwargs = pytree.tree_map(argument, dict(record.kwargs), is_leaf=is_leaf)
+            args, kwargs = record.filled(argument)
             result = _RESHAPES.get(record.target, record.target)(*args, **kwargs)
             results = result if isinstance(result, tuple | list) else (result,)
             for i, tensor in zip(record.outputs, results, strict=False):

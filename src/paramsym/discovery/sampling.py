@@ -66,9 +66,7 @@ def sampled(
             return _wide(leaf)
         return torch.device("cpu") if isinstance(leaf, torch.device) else leaf
 
-    is_leaf = lambda x: isinstance(x, Ref)  # noqa: E731
-    args = pytree.tree_map(resolve, record.args, is_leaf=is_leaf)
-    kwargs = pytree.tree_map(resolve, dict(record.kwargs), is_leaf=is_leaf)
+    args, kwargs = record.filled(resolve)
     try:
         with torch.no_grad():
             result = record.target(*args, **kwargs)

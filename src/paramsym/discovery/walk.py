@@ -179,7 +179,7 @@ def _call(
     def resolve(leaf: Any) -> Any:
         return values[leaf.id] if isinstance(leaf, Ref) else leaf
 
-    arguments = pytree.tree_map(resolve, record.bind(), is_leaf=lambda x: isinstance(x, Ref))
+    arguments = pytree.tree_map(resolve, record.bind())
     return Call(record, arguments, shapes, index, facts)
 
 
@@ -223,8 +223,7 @@ def _unlabelled(
                 return leaf
             return constant.clone() if leaf.id in record.mutates else constant
 
-        args = pytree.tree_map(resolve, record.args, is_leaf=lambda x: isinstance(x, Ref))
-        kwargs = pytree.tree_map(resolve, dict(record.kwargs), is_leaf=lambda x: isinstance(x, Ref))
+        args, kwargs = record.filled(resolve)
         with torch.no_grad():
             result = record.target(*args, **kwargs)
         results = list(result) if isinstance(result, tuple | list) else [result]

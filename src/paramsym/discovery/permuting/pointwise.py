@@ -46,12 +46,12 @@ def even(call: Call) -> Result:
 def power(call: Call) -> Result:
     """Integer powers are odd or even; others are neither."""
     base, exponent = call["self"], call["exponent"]
-    if not isinstance(base, Value) or not isinstance(exponent, Number):
+    if not isinstance(base, Value) or not isinstance(exponent, int | float):
         return entrywise(call)
     axes = call.settle(base)
-    if exponent % 2 == 0:  # type: ignore[operator]
+    if exponent % 2 == 0:
         return call.only(without_signs(axes))
-    return call.only(axes if exponent % 2 == 1 else call.even(axes))  # type: ignore[operator]
+    return call.only(axes if exponent % 2 == 1 else call.even(axes))
 
 
 @rule("clamp", "hardtanh", "clip")
@@ -59,7 +59,7 @@ def clamp(call: Call) -> Result:
     """Odd between symmetric bounds."""
     low = call.get("min", call.get("min_val"))
     high = call.get("max", call.get("max_val"))
-    if isinstance(low, Number) and isinstance(high, Number) and low == -high:  # type: ignore[operator]
+    if isinstance(low, int | float) and isinstance(high, int | float) and low == -high:
         return odd(call)
     return entrywise(call)
 

@@ -184,7 +184,7 @@ class _Defined:
         def resolve(leaf: Any) -> Any:
             return run.values[leaf.id] if isinstance(leaf, Ref) else leaf
 
-        arguments = pytree.tree_map(resolve, record.bind(), is_leaf=lambda x: isinstance(x, Ref))
+        arguments = pytree.tree_map(resolve, record.bind())
         call = Call(record, arguments, shapes)
         given = list(call.values())
         moves = any(value.moves for _, value in given)
@@ -268,8 +268,7 @@ def _defined_once(
 
     seen = {*recording.constants, *recording.inputs, *recording.parameter_ids}
     for position, record in enumerate(recording.records):
-        args = pytree.tree_map(renamed, record.args, is_leaf=lambda x: isinstance(x, Ref))
-        kwargs = pytree.tree_map(renamed, dict(record.kwargs), is_leaf=lambda x: isinstance(x, Ref))
+        args, kwargs = record.filled(renamed)
         stale = [
             current.get(i, i)
             for i in record.mutates
