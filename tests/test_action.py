@@ -3,6 +3,9 @@
 Laws over many networks are in tests/laws; these are the cases that a law cannot single out.
 """
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import Tensor
@@ -159,3 +162,20 @@ def test_per_copy_frames(rng: torch.Generator) -> None:
         slow = dense.act(symmetry, g, params)
         spread = params[gain].abs().max() / params[gain].abs().min()
         assert distance(symmetry.act(g, params), slow) <= 64 * EPS * float(spread)
+
+
+def test_plain_parameters_load_nothing_distributed() -> None:
+    """In a fresh process: the module of sharded tensors takes half a second to load."""
+    code = """
+import sys, torch, paramsym as ps
+params = {"a": torch.randn(3, 4), "b": torch.randn(4, 2)}
+ports = (ps.Port.along("a", (3, 4), 1), ps.Port.along("b", (4, 2), 0, dual=True))
+symmetry = ps.Symmetry.of([ps.Family("a to b", ps.PositiveScaling(4), ports)], params)
+symmetry.act(symmetry.sample(), params)
+symmetry.act_(symmetry.sample(), params)
+symmetry.tangent(symmetry.sample_algebra(), params)
+symmetry.conserved(params)
+print("torch.distributed.tensor" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "False", done.stderr

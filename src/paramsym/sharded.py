@@ -165,11 +165,11 @@ def require_equal(tensors: Iterable[Tensor], params: Iterable[Tensor], argument:
     Raises:
         ValueError: If the tensors differ between processes.
     """
-    from torch.distributed.tensor import DTensor, Partial
-
     meshes = dict.fromkeys(p.device_mesh for p in params if is_sharded(p))
     if not meshes:
         return
+    from torch.distributed.tensor import DTensor, Partial
+
     digest = hashlib.blake2b(digest_size=7)
     for tensor in tensors:
         digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
