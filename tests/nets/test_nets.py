@@ -169,7 +169,14 @@ def test_dtypes_are_floating() -> None:
             make(torch.int64)
 
 
+def test_the_cnn_takes_images_of_any_size() -> None:
+    assert DigitsCNN((3, 32, 33))(torch.rand(2, 3, 32, 33)).shape == (2, 10)
+
+
 def test_sizes_of_the_cnn_are_checked() -> None:
+    for shape in [(8, 8), (1, 3, 8), (0, 8, 8), (1, 8, 8.0)]:
+        with pytest.raises(ValueError, match=r"`shape` must be .* at least 4×4 pixels; got \("):
+            DigitsCNN(shape)  # pyright: ignore[reportArgumentType]
     for wrong in [{"channels": (4,)}, {"channels": (4, 0)}, {"hidden": 0}, {"rank": 1.5}]:
         with pytest.raises(ValueError, match="`channels` must be two positive integers"):
             DigitsCNN(**wrong)

@@ -17,6 +17,7 @@ from paramsym.experiments.measuring import quantising as measuring_rounding
 from paramsym.experiments.measuring.orbit_sharpness import Sharpnesses
 from paramsym.experiments.measuring.quantising import METHODS, Rounding, rounded
 from paramsym.experiments.measuring.teleporting import Teleported
+from tests.data.cifar10_files import write
 
 SHORT: Mapping[str, tuple[Experiment, dict[str, Any]]] = {
     "quantising": (quantising.QUANTISING, {"epochs": 1, "iterations": 1, "images": 20}),
@@ -32,8 +33,9 @@ SHORT: Mapping[str, tuple[Experiment, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", SHORT)
+@pytest.mark.parametrize("source", ["digits", "CIFAR-10"])
 def test_an_experiment_from_end_to_end(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     experiment, short = SHORT[name]
     assert experiment.name == name
@@ -44,7 +46,9 @@ def test_an_experiment_from_end_to_end(
     ):
         for number in names:
             monkeypatch.setattr(module, number, 1)
-    settings = Settings("quick", seeds=1, seed=7)
+    if source == "CIFAR-10":
+        source = str(write(tmp_path / "images", [list(range(10)) * 4], list(range(10))))
+    settings = Settings("quick", seeds=1, seed=7, data=source)
     finished = []
     for i, task in enumerate(experiment.tasks(settings)):
         (scratch := tmp_path / str(i)).mkdir()

@@ -47,6 +47,7 @@ def tasks(settings: Settings) -> list[Task]:
                 data, digest(data), seed, lr, batch, EPOCHS[scale], POINTS[scale], SPREAD,
                 IMAGES[scale], ITERATIONS[scale],
             ).as_settings(),
+            revision=2,
             cost=25 if scale == "quick" else 300,
         )
         for seed in settings.repetitions

@@ -49,6 +49,7 @@ def tasks(settings: Settings) -> list[Task]:
                 net, data, digest(data), seed, EPOCHS[settings.scale], ITERATIONS[settings.scale],
                 IMAGES,
             ).as_settings(),
+            revision=2,
             cost=30 if settings.scale == "quick" else 120,
         )
         for net in NETS

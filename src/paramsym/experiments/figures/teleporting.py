@@ -60,6 +60,7 @@ def tasks(settings: Settings) -> list[Task]:
                 ascents=3,
                 condition=3.0,
             ).as_settings(),
+            revision=2,
             cost=0.15 * EPOCHS[kind][settings.scale] * len(LRS[kind]),
         )
         for kind in KINDS

@@ -14,7 +14,7 @@ from paramsym.discovery import discover
 from paramsym.experiments.experiment import Arrays, Finished
 from paramsym.experiments.measuring.image_training import train_classifier
 from paramsym.landscape import extreme_eigenvalues
-from paramsym.nets import DigitsCNN, ImageCNN
+from paramsym.nets import DigitsCNN
 from paramsym.orbit.minimising import minimise_on_orbit
 from paramsym.orbit.objectives import HessianTrace, LargestEigenvalue, WeightNorm
 
@@ -68,11 +68,7 @@ def walk(settings: Mapping[str, Any], scratch: Path) -> Arrays:
     choice = Walk(**settings)
     images = load(choice.data, seed=choice.seed)
     generator = torch.Generator().manual_seed(choice.seed)
-    model: nn.Module
-    if choice.data == "digits":
-        model = DigitsCNN(generator=generator)
-    else:
-        model = ImageCNN(images.shape, activation="relu", generator=generator)
+    model: nn.Module = DigitsCNN(images.shape, generator=generator)
     train_classifier(
         model, images, generator=generator, epochs=choice.epochs, batch=choice.batch, lr=choice.lr,
         checkpoint=scratch / "training.safetensors",

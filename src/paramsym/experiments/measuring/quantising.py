@@ -17,7 +17,7 @@ from paramsym.element import GroupElement
 from paramsym.experiments.experiment import Arrays, Finished
 from paramsym.experiments.measuring.image_training import train_classifier
 from paramsym.groups import ComplexScaling, GeneralLinear, Orthogonal, PositiveScaling
-from paramsym.nets import DigitsCNN, ImageCNN
+from paramsym.nets import DigitsCNN
 from paramsym.nets.image_transformer import ImageTransformer
 from paramsym.orbit.minimising import minimise_on_orbit
 from paramsym.orbit.objectives import QuantisationNoise, WeightNorm, WeightRange
@@ -77,13 +77,8 @@ def trained_net(choice: Choice, scratch: Path) -> tuple[nn.Module, Images]:
     """A classifier, in float64 and evaluation mode, and its data."""
     images = load(choice.data, seed=choice.seed)
     generator = torch.Generator().manual_seed(choice.seed)
-    model: nn.Module
-    if choice.net == "transformer":
-        model = ImageTransformer(images.shape, generator=generator)
-    elif choice.data == "digits":
-        model = DigitsCNN(generator=generator)
-    else:
-        model = ImageCNN(images.shape, activation="relu", generator=generator)
+    make = ImageTransformer if choice.net == "transformer" else DigitsCNN
+    model = make(images.shape, generator=generator)
     train_classifier(
         model, images, generator=generator, epochs=choice.epochs,
         checkpoint=scratch / "training.safetensors",
@@ -214,10 +209,8 @@ def equalised(model: nn.Module, net: str) -> Params:
     names = dict(own.named_modules())
     if net == "transformer":
         pairs = [[k, k.replace(".up", ".down")] for k in names if k.endswith(".up")]
-    elif "conv1" in names:
-        pairs = [["conv1", "conv2"], ["fc", "bottleneck"], ["bottleneck", "head"]]
     else:
-        pairs = [["hidden", "head"]]
+        pairs = [["conv1", "conv2"], ["fc", "bottleneck"], ["bottleneck", "head"]]
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         for pair in pairs:  # they share no layer but one, and then converge one after the other

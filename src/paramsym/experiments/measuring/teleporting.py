@@ -14,7 +14,7 @@ from torch.func import functional_call
 from paramsym.data import load
 from paramsym.discovery import discover
 from paramsym.experiments.experiment import Arrays, Finished
-from paramsym.nets import DigitsCNN, ImageCNN
+from paramsym.nets import DigitsCNN
 from paramsym.orbit.minimising import minimise_on_orbit
 from paramsym.orbit.objectives import GradientNorm, WeightNorm
 from paramsym.symmetry import Symmetry
@@ -80,11 +80,7 @@ def teleport(settings: Mapping[str, Any], scratch: Path) -> Arrays:
     images = load(run.data, seed=run.seed)
     images = images.first(train=min(run.train, len(images.train_labels)))
     generator = torch.Generator().manual_seed(run.seed)
-    model: nn.Module
-    if run.data == "digits":
-        model = DigitsCNN(generator=generator)
-    else:
-        model = ImageCNN(images.shape, activation="relu", generator=generator)
+    model: nn.Module = DigitsCNN(images.shape, generator=generator)
     x, y = images.train_images, images.train_labels
     symmetry = discover(model, (x[:8],), seed=run.seed)
     shape = (len(METHODS), len(run.lrs))
