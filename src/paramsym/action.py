@@ -11,13 +11,17 @@ from torch import Tensor
 
 from paramsym.discrete.family import DiscreteFamily
 from paramsym.family import Family
+from paramsym.groups import LowRank
 from paramsym.ports import Port
 from paramsym.rows import RowsOf, is_plain, row_dots, rows_of, scale, summable
 from paramsym.sharded import aligned, here, opened, summed, through
 
+Letter = Tensor | LowRank
+"""An element of a family's group: a tensor of its shape, or matrices in factors."""
+
 
 def act(
-    factors: Iterable[tuple[Family | DiscreteFamily, Tensor]], params: Mapping[str, Tensor]
+    factors: Iterable[tuple[Family | DiscreteFamily, Letter]], params: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
     """Apply group elements, the first factor first; eq. (3) for every kind of family.
 
@@ -36,7 +40,7 @@ def act(
 
 
 def act_(
-    factors: Iterable[tuple[Family | DiscreteFamily, Tensor]], params: Mapping[str, Tensor]
+    factors: Iterable[tuple[Family | DiscreteFamily, Letter]], params: Mapping[str, Tensor]
 ) -> None:
     """As `act`, on the tensors themselves: beside them one new parameter exists at a time."""
     # Detached, they are the same memory, in which no graph forbids writing.
@@ -52,7 +56,7 @@ class _Overwritten(dict[str, Tensor]):
 
 
 def _act(
-    factors: Iterable[tuple[Family | DiscreteFamily, Tensor]],
+    factors: Iterable[tuple[Family | DiscreteFamily, Letter]],
     moved: dict[str, Tensor],
     owned: set[str],
 ) -> None:
@@ -67,8 +71,13 @@ def _act(
 
     for family, g in factors:
         if isinstance(family, DiscreteFamily):
+            assert isinstance(g, Tensor)
             settle(family.moves)
             _act_discretely(family, g, moved, owned)
+            continue
+        if isinstance(g, LowRank):
+            settle(family.moves | family.reads)
+            _act_by_matrices(family, g, g.inverse(), moved, owned)
             continue
         if family.group.diagonal:
             scales = family.group.linear(g)
@@ -79,7 +88,11 @@ def _act(
                 held.setdefault(port.parameter, []).append((port, power))
             continue
         settle(family.moves | family.reads)
-        _act_by_matrices(family, g, moved, owned)
+        matrix = family.group.linear(g)
+        if matrix is not None:
+            inverse = family.group.linear(family.group.inverse(g))
+            assert inverse is not None
+            _act_by_matrices(family, matrix, inverse, moved, owned)
         translation = family.group.translation(g)
         if translation is not None:
             for term in family.terms:
@@ -102,16 +115,13 @@ def _act_discretely(
         owned.add(name)
 
 
-def _act_by_matrices(family: Family, g: Tensor, moved: dict[str, Tensor], owned: set[str]) -> None:
-    matrix = family.group.linear(g)
-    if matrix is None:
-        return
-    inverse = family.group.linear(family.group.inverse(g))
-    assert inverse is not None
+def _act_by_matrices(
+    family: Family, matrix: Letter, inverse: Letter, moved: dict[str, Tensor], owned: set[str]
+) -> None:
     for port in family.ports:
         rho = inverse.mT if port.dual else matrix
 
-        def change(rows: Tensor, rho: Tensor = rho, port: Port = port) -> Tensor:
+        def change(rows: Tensor, rho: Letter = rho, port: Port = port) -> Tensor:
             return _framed(rho, port, moved, rows)
 
         name = port.parameter
@@ -211,6 +221,39 @@ def moments(
     return {family.name: _moment(family, params, covector, dots) for family in families}
 
 
+def pairings(
+    parts: Iterable[tuple[Family, Letter]],
+    params: Mapping[str, Tensor],
+    covector: Mapping[str, Tensor],
+) -> dict[str, float]:
+    """For each family ⟨covector, M·θ⟩, without forming M·θ.
+
+    Args:
+        parts: Families and elements of their Lie algebras.
+        params: Parameter dict.
+        covector: Dict of tensors shaped like the parameters.
+    """
+    parts = list(parts)
+    small = moments((f for f, M in parts if isinstance(M, Tensor)), params, covector)
+    return {
+        family.name: float((small[family.name] * M.to(small[family.name])).sum())
+        if isinstance(M, Tensor)
+        else _low_rank_pairing(family, M, params, covector)
+        for family, M in parts
+    }
+
+
+def _low_rank_pairing(
+    family: Family, M: LowRank, params: Mapping[str, Tensor], covector: Mapping[str, Tensor]
+) -> float:
+    total = 0.0
+    for port in family.ports:
+        x, y = params[port.parameter], covector[port.parameter]
+        rho = _in_frame((-M.mT if port.dual else M).to(x), port, params)
+        total += float(rho.pairing(port.rows(y), port.rows(x)))
+    return total
+
+
 def moment(family: Family, params: Mapping[str, Tensor], covector: Mapping[str, Tensor]) -> Tensor:
     """The moment map of one family."""
     return moments([family], params, covector)[family.name]
@@ -262,11 +305,20 @@ def _matrix_moment(
     return summed(share, cut)
 
 
-def _framed(rho: Tensor, port: Port, params: Mapping[str, Tensor], rows: Tensor) -> Tensor:
+def _framed(rho: Letter, port: Port, params: Mapping[str, Tensor], rows: Tensor) -> Tensor:
     """Apply a matrix to rows, conjugated by the port's frame; readers by the dual gain."""
     rho = rho.to(rows)
+    if isinstance(rho, LowRank):
+        return _in_frame(rho, port, params) @ rows
     if port.frame is None:
         # A product is laid out as its last factor is; rows of a column port lie one apart.
         return rho @ rows if rows.stride(-1) == 1 else (rows.mT @ rho.mT).mT
     gain = port.frame.diagonal(params, *port.index.shape[:2]).to(rows)
     return (rho @ (rows * gain)) / gain if port.dual else gain * (rho @ (rows / gain))
+
+
+def _in_frame(rho: LowRank, port: Port, params: Mapping[str, Tensor]) -> LowRank:
+    if port.frame is None:
+        return rho
+    gain = port.frame.diagonal(params, *port.index.shape[:2]).to(rho.left)
+    return rho.conjugated(gain.reciprocal() if port.dual else gain)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import paramsym as ps
-from paramsym.discovery import responding
+from paramsym.discovery import point, responding
 from paramsym.discovery.ops.activations import homogeneous
 from tests.discover.checking import Net, generic, groups
 from tests.discover.test_planted_faults import planted
@@ -66,11 +66,11 @@ MODELS = [lambda: silent(-100.0), partly_silent]
 # Without gradients (0 bytes for them) only a model that is silent as a whole is noticed.
 @pytest.mark.parametrize(
     ("make", "largest"),
-    [(MODELS[0], responding.LARGEST), (MODELS[1], responding.LARGEST), (MODELS[0], 0)],
+    [(MODELS[0], point.LARGEST), (MODELS[1], point.LARGEST), (MODELS[0], 0)],
 )
 def test_a_false_family_is_withdrawn_though_it_is_silent(make, largest, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     """The outputs are the same whatever a dead layer does, and a wrong rule passes there."""
-    monkeypatch.setattr(responding, "LARGEST", largest)
+    monkeypatch.setattr(point, "LARGEST", largest)
     with planted("tanh", homogeneous):
         symmetry = ps.discover(make(), (X,))
     assert symmetry.verification is not None
@@ -103,7 +103,7 @@ def test_coordinates_are_looked_at_one_by_one() -> None:
         from paramsym.discovery.points import Points
 
         points = Points(record(model, (X,), {}), 0)
-        return bool(responding.silent_families([family], points.near, 0))
+        return bool(responding.silent_families([family], points.near))
 
     assert not is_silent()
     with torch.no_grad():

@@ -7,6 +7,7 @@ to tables whose gradient is divided by how often a word occurs, and to whatever 
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from paramsym.discovery.recording import Record, Recording, Ref
 
@@ -49,3 +50,21 @@ def _parameters_behind(recording: Recording, value: int, position: int) -> set[s
         if needed.intersection((*record.outputs, *record.mutates)):
             needed.update(record.inputs())
     return {name for i, name in recording.parameter_ids.items() if i in needed}
+
+
+def unaltered(recording: Recording) -> Recording:
+    """The same run with tables whose gradient is the derivative, and dense."""
+    return replace(recording, records=tuple(map(_unaltered, recording.records)))
+
+
+def _unaltered(record: Record) -> Record:
+    if "embedding" not in record.op:
+        return record
+    given = record.bind()
+    plain = {"scale_grad_by_freq": False, "sparse": False}
+    if record.op == "embedding":
+        plain["padding_idx"] = -1
+    for name, value in plain.items():
+        if name in given and given[name] != value:
+            record = record.with_argument(name, value)
+    return record

@@ -13,30 +13,11 @@ from typing import final
 import torch
 from torch import Tensor
 
+from paramsym.discovery.point import Point
 from paramsym.discovery.recording import Recording, rejected, replay, widen
 
 VANISHING_EPS = 1e-60
 """Stands in for the limit ε → 0: far below rounding beside any variance, yet no division by 0."""
-
-
-@final
-@dataclass(frozen=True)
-class Point:
-    """Parameters, inputs, and the outputs there."""
-
-    recording: Recording
-    params: Mapping[str, Tensor]
-    inputs: Mapping[int, Tensor]
-    outputs: list[Tensor]
-
-    @property
-    def is_finite(self) -> bool:
-        """Whether the outputs are."""
-        return all(
-            bool(torch.isfinite(y).all())
-            for y in self.outputs
-            if y.is_floating_point() or y.is_complex()
-        )
 
 
 @final
@@ -115,7 +96,7 @@ def _at(
         outputs = replay(recording, params, inputs, seed=seed)
     except RuntimeError as error:
         raise rejected(recording.inputs.values(), error) from error
-    return Point(recording, params, inputs, outputs)
+    return Point(recording, params, inputs, outputs, seed)
 
 
 def without_eps(recording: Recording, vanishing: list[tuple[int, str]]) -> Recording:

@@ -6,6 +6,7 @@ from paramsym.groups.general_linear import GeneralLinear
 from paramsym.groups.group import Group
 from paramsym.groups.homothety import Homothety
 from paramsym.groups.hyperplane_fixing import HyperplaneFixing
+from paramsym.groups.low_rank import LowRank
 from paramsym.groups.matrix_group import MatrixGroup
 from paramsym.groups.orthogonal import Orthogonal
 from paramsym.groups.positive_scaling import PositiveScaling
@@ -19,6 +20,7 @@ __all__ = [
     "Group",
     "Homothety",
     "HyperplaneFixing",
+    "LowRank",
     "MatrixGroup",
     "Orthogonal",
     "PositiveScaling",

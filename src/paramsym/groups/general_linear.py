@@ -6,6 +6,7 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
+from paramsym.groups.low_rank import LowRank
 from paramsym.groups.matrix_group import MatrixGroup
 
 
@@ -32,3 +33,14 @@ class GeneralLinear(MatrixGroup):
 
     def symmetric(self, M: Tensor) -> Tensor:
         return (M + M.mT) / 2
+
+    def sample_low_rank_algebra(
+        self, scale: float = 1.0, *, generator: torch.Generator | None = None
+    ) -> LowRank:
+        return LowRank(0.0, scale * self._vectors(1, generator), self._vectors(1, generator))
+
+    def sample_low_rank(
+        self, scale: float = 0.1, *, generator: torch.Generator | None = None
+    ) -> LowRank | None:
+        g = super().sample_low_rank(scale, generator=generator)
+        return self._reflected(g, self._vectors(1, generator), generator)

@@ -16,6 +16,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from paramsym.groups.low_rank import LowRank
+
 
 @dataclass(frozen=True)
 class Group(ABC):
@@ -153,6 +155,21 @@ class Group(ABC):
         )
         width = 1.0 if self.diagonal or len(self.entry_shape) == 1 else math.sqrt(self.n)
         return self.project(noise) * (scale / width)
+
+    def sample_low_rank_algebra(
+        self, scale: float = 1.0, *, generator: torch.Generator | None = None
+    ) -> LowRank | None:
+        """A random algebra element of the least rank, in float64, of which the orbits under
+        conjugation span the algebra; `None` where elements are small, or no such matrices."""
+        return None
+
+    def sample_low_rank(
+        self, scale: float = 0.1, *, generator: torch.Generator | None = None
+    ) -> LowRank | None:
+        """As `sample` with `discrete=True`, of low rank beside the unit; such elements generate the
+        group."""
+        M = self.sample_low_rank_algebra(scale, generator=generator)
+        return None if M is None else M.cayley()
 
     def basis(self, dtype: torch.dtype = torch.float64) -> Tensor:
         """A basis of the algebra, of shape `[dim, *shape]`, orthogonal in the trace product."""

@@ -19,6 +19,10 @@ class Homothety(MatrixGroup):
     stands beside it by the ratio a. Elements are the matrices [[a, c (1 − a)], [0, 1]]; no
     generator is symmetric, unless c = 0.
 
+    With c = 1 the terms of a family say what 1 − a is multiplied by: a point for every line, such
+    as the running means of a batch norm, or amounts that other parameters give. It then prints as
+    any group of scalings.
+
     Attributes:
         centre: The point that stays.
     """
@@ -31,7 +35,8 @@ class Homothety(MatrixGroup):
     symbol: ClassVar[str] = "T₊"
 
     def __str__(self) -> str:
-        return f"{self.symbol}({self.copies}) about {self.centre:g}"
+        about = f" about {self.centre:g}" if self.centre != 1 else ""
+        return f"{self.symbol}({self.copies}){about}"
 
     @property
     def entry_shape(self) -> tuple[int, ...]:

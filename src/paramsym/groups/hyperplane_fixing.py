@@ -1,11 +1,13 @@
 """Matrices that fix every vector of a hyperplane."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, final
 
 import torch
 from torch import Tensor
 
+from paramsym.groups.low_rank import LowRank
 from paramsym.groups.matrix_group import MatrixGroup
 
 
@@ -44,3 +46,9 @@ class HyperplaneFixing(MatrixGroup):
         if not super().contains(g):
             return False
         return self.contains_algebra(g - self.identity(g.dtype).to(g))
+
+    def sample_low_rank_algebra(
+        self, scale: float = 1.0, *, generator: torch.Generator | None = None
+    ) -> LowRank:
+        w = self._vectors(1, generator)
+        return LowRank(0.0, scale * w, torch.full_like(w, 1 / math.sqrt(self.n)))

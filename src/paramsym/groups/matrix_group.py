@@ -1,11 +1,13 @@
 """What groups of matrices have in common."""
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from paramsym.groups.group import Group, device_of, machine_epsilon
+from paramsym.groups.low_rank import LowRank, reflections
 
 
 @dataclass(frozen=True)
@@ -43,3 +45,20 @@ class MatrixGroup(Group):
         reflection = self.identity(dtype).reshape(self.copies, *self.entry_shape)
         reflection[:, self.n - 1, self.n - 1] = 1 - 2 * coin.to(reflection)
         return reflection.reshape(self.shape)
+
+    def _vectors(self, count: int, generator: torch.Generator | None) -> Tensor:
+        """Random vectors of length about 1, `[copies, n, count]`."""
+        noise = torch.randn(
+            (self.copies, self.n, count),
+            generator=generator,
+            dtype=torch.float64,
+            device=device_of(generator),
+        )
+        return noise / math.sqrt(self.n)
+
+    def _reflected(
+        self, g: LowRank | None, normals: Tensor, generator: torch.Generator | None
+    ) -> LowRank | None:
+        """In every copy after a reflection, with probability ½."""
+        coin = torch.randint(0, 2, (self.copies,), generator=generator, device=device_of(generator))
+        return None if g is None else reflections(normals, coin).then(g)

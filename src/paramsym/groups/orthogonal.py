@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from paramsym.groups.group import device_of, machine_epsilon
+from paramsym.groups.low_rank import LowRank
 from paramsym.groups.matrix_group import MatrixGroup
 
 
@@ -89,3 +90,21 @@ class Orthogonal(MatrixGroup):
 
     def symmetric(self, M: Tensor) -> Tensor:
         return torch.zeros_like(M)
+
+    def sample_low_rank_algebra(
+        self, scale: float = 1.0, *, generator: torch.Generator | None = None
+    ) -> LowRank:
+        pair = self._moved_vectors(2, generator)
+        a, b = pair[..., :1], pair[..., 1:]
+        return LowRank(0.0, scale * torch.cat([a, -b], -1), torch.cat([b, a], -1))
+
+    def sample_low_rank(
+        self, scale: float = 0.1, *, generator: torch.Generator | None = None
+    ) -> LowRank | None:
+        g = super().sample_low_rank(scale, generator=generator)
+        return self._reflected(g, self._moved_vectors(1, generator), generator)
+
+    def _moved_vectors(self, count: int, generator: torch.Generator | None) -> Tensor:
+        """Vectors of the space that the group moves."""
+        vectors = self._vectors(count, generator)
+        return vectors - vectors.mean(-2, keepdim=True) if self.fixes_mean else vectors

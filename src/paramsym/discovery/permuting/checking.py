@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from paramsym.discovery.permuting.moving import move
-from paramsym.discovery.points import Point, Points
-from paramsym.discovery.recording import Recording, replay
+from paramsym.discovery.point import Point
+from paramsym.discovery.points import Points
+from paramsym.discovery.recording import Recording
 from paramsym.discovery.responding import silent_families
 from paramsym.discrete.family import DiscreteFamily
 from paramsym.discrete.groups import Permutations
-from paramsym.residuals import largest, relative_change
+from paramsym.residuals import largest
 
 DRAWS = (2, 16)
 """Fewest and most words."""
@@ -37,15 +38,15 @@ def check(
     point = points.near
     size = sum(p.numel() for p in point.params.values())
     draws = max(DRAWS[0], min(DRAWS[1], WORK // max(1, size)))
-    kept, lost, measured = _surviving(list(families), point, generator, seed, draws)
+    kept, lost, measured = _surviving(list(families), point, generator, draws)
     # Lost by a bug of ours, or because this point is degenerate (dead channels), where others hold
     # for no better reason than that nothing depends on them.
-    doubtful = [*lost, *silent_families(kept, point, seed)]
+    doubtful = [*lost, *silent_families(kept, point)]
     if doubtful and points.random is not None:
-        _, lost, _ = _surviving(doubtful, points.random, generator, seed, draws)
+        _, lost, _ = _surviving(doubtful, points.random, generator, draws)
         names = {f.name for f in lost}
         kept = [f for f in families if f.name not in names]
-        measured = _defect(kept, points.random, generator, seed, draws)
+        measured = _defect(kept, points.random, generator, draws)
     return [replace(f, verified=True) for f in kept], [f.name for f in lost], measured
 
 
@@ -56,16 +57,16 @@ def tolerance(recording: Recording) -> float:
 
 
 def _surviving(
-    families: list[DiscreteFamily], point: Point, generator: torch.Generator, seed: int, draws: int
+    families: list[DiscreteFamily], point: Point, generator: torch.Generator, draws: int
 ) -> tuple[list[DiscreteFamily], list[DiscreteFamily], float]:
-    measured = _defect(families, point, generator, seed, draws)
+    measured = _defect(families, point, generator, draws)
     if measured <= tolerance(point.recording):
         return families, [], measured
     if len(families) == 1:
         return [], families, measured
     half = len(families) // 2
-    left, lost_left, _ = _surviving(families[:half], point, generator, seed, draws)
-    right, lost_right, _ = _surviving(families[half:], point, generator, seed, draws)
+    left, lost_left, _ = _surviving(families[:half], point, generator, draws)
+    right, lost_right, _ = _surviving(families[half:], point, generator, draws)
     return left + right, lost_left + lost_right, measured
 
 
@@ -73,16 +74,13 @@ def _defect(
     families: list[DiscreteFamily],
     point: Point,
     generator: torch.Generator,
-    seed: int,
     draws: int,
 ) -> float:
     """Largest relative change of an output under random words; stops at the first that fails."""
     worst = 0.0
     for k in range(draws if families else 0):
         word = [(f, _draw(f, generator, moving=k == 0)) for f in families]
-        outputs = replay(point.recording, move(word, point.params), point.inputs, seed=seed)
-        changes = (relative_change(a, b) for a, b in zip(outputs, point.outputs, strict=True))
-        worst = largest(worst, *changes)
+        worst = largest(worst, point.change(move(word, point.params)))
         if not worst <= tolerance(point.recording):
             break
     return worst

@@ -1,0 +1,102 @@
+"""A point of parameter space at which a symmetry is checked, and the outputs around it."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import final
+
+import torch
+from torch import Tensor
+
+from paramsym.discovery.gradients import unaltered
+from paramsym.discovery.recording import Recording, replay
+from paramsym.residuals import largest, relative_change
+
+LARGEST = 2**31
+"""Bytes of intermediate values beyond which no gradient is taken, which keeps them all."""
+
+
+@final
+@dataclass(frozen=True)
+class Point:
+    """Parameters, inputs, and the outputs there.
+
+    Attributes:
+        recording: The run that is made again.
+        params: By canonical name, in float64.
+        inputs: Value number → tensor, as `recording.inputs`.
+        outputs: Those of the run.
+        seed: Seed of random ops.
+    """
+
+    recording: Recording
+    params: Mapping[str, Tensor]
+    inputs: Mapping[int, Tensor]
+    outputs: list[Tensor]
+    seed: int
+
+    def run(self, params: Mapping[str, Tensor]) -> list[Tensor]:
+        """The outputs at other parameters."""
+        return replay(self.recording, params, self.inputs, seed=self.seed)
+
+    def change(self, params: Mapping[str, Tensor]) -> float:
+        """Largest relative change of an output from here to other parameters."""
+        pairs = zip(self.run(params), self.outputs, strict=True)
+        return largest(0.0, *(relative_change(a, b) for a, b in pairs))
+
+    def of(self, recording: Recording) -> "Point":
+        """The same point of another run on the same parameters and inputs."""
+        outputs = replay(recording, self.params, self.inputs, seed=self.seed)
+        return replace(self, recording=recording, outputs=outputs)
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the outputs are."""
+        return all(
+            bool(torch.isfinite(y).all())
+            for y in self.outputs
+            if y.is_floating_point() or y.is_complex()
+        )
+
+    @cached_property
+    def gradient(self) -> dict[str, Tensor] | None:
+        """Derivative of a random function of the outputs, which is of size 1, by every parameter.
+
+        `None` where gradients cannot be had, or would need much memory.
+        """
+        if 8 * sum(map(math.prod, self.recording.shapes.values())) > LARGEST:
+            return None
+        leaves = {
+            name: p.detach().requires_grad_() if p.is_floating_point() else p
+            for name, p in self.params.items()
+        }
+        try:
+            with torch.enable_grad():
+                outputs = replay(unaltered(self.recording), leaves, self.inputs, seed=self.seed)
+                total = _random_function(outputs)
+                if total is not None:
+                    total.backward()
+        except (NotImplementedError, RuntimeError):
+            return None
+        return {
+            name: p.new_zeros(()).expand(p.shape) if p.grad is None else p.grad
+            for name, p in leaves.items()
+        }
+
+
+def _random_function(outputs: Sequence[Tensor]) -> Tensor | None:
+    """A random sum of all entries, each relative to the largest of its output."""
+    generator = torch.Generator().manual_seed(0)
+    total: Tensor | None = None
+    count = 0
+    for y in outputs:
+        y = torch.view_as_real(y) if y.is_complex() else y
+        if not y.requires_grad or y.numel() == 0:
+            continue
+        size = float(y.detach().abs().max())
+        weights = torch.randn(y.shape, generator=generator, dtype=torch.float64)
+        share = (y * weights.to(y)).sum() / (size if size > torch.finfo(y.dtype).tiny else 1.0)
+        total = share if total is None else total + share
+        count += y.numel()
+    return None if total is None else total / math.sqrt(count)
