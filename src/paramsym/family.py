@@ -104,9 +104,7 @@ class Family:
     def reads(self) -> frozenset[str]:
         """Names of the parameters that the action depends on beside those it scales linearly."""
         frames = {port.frame.parameter for port in self.ports if port.frame is not None}
-        return frozenset(
-            frames | {source.slot.parameter for term in self.terms for source in term.sources}
-        )
+        return frozenset(frames.union(*(term.reads for term in self.terms)))
 
     @property
     def is_linear(self) -> bool:
@@ -123,7 +121,7 @@ class Family:
         """
         if self.group.symmetric_dim == 0 or any(port.frame for port in self.ports):
             return False
-        return bool(self.ports) or not any(term.sources for term in self.terms)
+        return bool(self.ports) or not any(term.reads for term in self.terms)
 
     @cached_property
     def dim(self) -> int:
@@ -203,7 +201,7 @@ class Family:
             (source.slot.parameter, source.offset)
             for term in self.terms
             for source in term.sources
-            if source.power == -1
+            if source.power < 0 and not source.is_constant
         ]
         for name, offset in dict.fromkeys(divisors):
             zeros = int((whole(params[name]) + offset == 0).sum())

@@ -117,7 +117,7 @@ def moves(family: Family) -> str:
         framed = any(port.frame is not None for port in family.ports)
         words.append("through gains" if framed else "linearly")
     if family.terms:
-        compensated = any(term.sources for term in family.terms)
+        compensated = any(term.reads for term in family.terms)
         words.append("compensated shift" if compensated else "shift")
     return ", ".join(words)
 

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from paramsym.family import Family
-from paramsym.groups import Orthogonal
+from paramsym.groups import Homothety, Orthogonal
 from paramsym.ports import Port
 from paramsym.terms import Slot, Term
 
@@ -39,8 +39,8 @@ def acting_freely(families: Sequence[Family]) -> list[Family]:
 def _is_free(family: Family, movers: Movers) -> bool:
     if family.ports and not any(_sees_matrices(family, port, movers) for port in family.ports):
         return False
-    if not family.group.translates:
-        return bool(family.ports)
+    if not family.group.translates or isinstance(family.group, Homothety):
+        return bool(family.ports)  # the translation of a homothety is that of its scale
     return any(_sees_translations(family, term, movers) for term in family.terms)
 
 

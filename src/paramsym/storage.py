@@ -226,11 +226,19 @@ def _term_from_dict(data: Mapping[str, Any]) -> Term:
     return Term(
         target=_slot_from_dict(data["target"]),
         equation=data["equation"],
-        sources=tuple(
-            Source(_slot_from_dict(s["slot"]), s["power"], s["offset"]) for s in data["sources"]
-        ),
+        sources=tuple(_source_from_dict(source) for source in data["sources"]),
         coefficient=data["coefficient"],
         view=tuple(data.get("view", ())),
+    )
+
+
+def _source_from_dict(data: Mapping[str, Any]) -> Source:
+    values = data.get("values")
+    return Source(
+        _slot_from_dict(data["slot"]),
+        data["power"],
+        data["offset"],
+        None if values is None else tuple(values),
     )
 
 

@@ -5,7 +5,7 @@ A term is plain data, one contraction; `action` gives it its meaning.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import final
 
@@ -78,22 +78,63 @@ class Slot:
 @final
 @dataclass(frozen=True)
 class Source:
-    """A parameter that a term reads: (entry + offset)^power, power 1 or −1."""
+    """What a term reads: (entry + offset)^power, power 1, −1 or −½.
+
+    Attributes:
+        slot: The entries. It must have a view if they are not those of a parameter.
+        power: The power; −½ makes the inverse of a deviation of a variance.
+        offset: Number added before.
+        values: Entries of a constant of the model, such as the running statistics of a batch norm
+            in evaluation, which then is what `slot` names; `None` for a parameter. Empty where
+            they were not known, on the meta device.
+    """
 
     slot: Slot
-    power: int = 1
+    power: float = 1
     offset: float = 0.0
+    values: tuple[float, ...] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if self.power not in (1, -1):
+        if self.power not in (1, -1, -0.5):
             raise ValueError(
-                f"the source {self.slot.parameter!r} must have power 1 or -1; got {self.power}."
+                f"the source {self.slot.parameter!r} must have power 1, -1 or -0.5; "
+                f"got {self.power}."
+            )
+        size = None if self.values is None else math.prod(self.slot.view)
+        if self.values and size != len(self.values):
+            raise ValueError(
+                f"the constant {self.slot.parameter!r} must have as many values as its view "
+                f"{self.slot.view}; got {len(self.values)}."
             )
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether it is no parameter."""
+        return self.values is not None
+
+    @cached_property
+    def _constant(self) -> Tensor:
+        if not self.values:
+            raise ValueError(
+                f"the action reads {self.slot.parameter!r}, whose values were not known on the "
+                "meta device. Discover the symmetry of a model with values."
+            )
+        return torch.tensor(self.values, dtype=torch.float64)
+
     def read(self, params: Mapping[str, Tensor]) -> Tensor:
-        value = self.slot.read(params)
+        if self.is_constant:
+            value = self.slot.read({self.slot.parameter: self._constant})
+        else:
+            value = self.slot.read(params)
         value = value + self.offset if self.offset else value
-        return value if self.power == 1 else value.reciprocal()
+        if self.power == 1:
+            return value
+        return value.reciprocal() if self.power == -1 else value.rsqrt()
+
+    def shape(self, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
+        """Shape of what is read, for parameters of these shapes."""
+        whole = self.slot.view if self.is_constant else shapes[self.slot.parameter]
+        return self.slot.within(whole)
 
 
 @final
@@ -106,7 +147,7 @@ class Term:
         equation: As for `einsum`; the first operand is the translation, of the group's shape, the
             others are the sources. Letters of the result that no operand has are broadcast:
             `"i->oi"` adds the translation to every row.
-        sources: Parameters that the contraction reads, at the moment the term runs.
+        sources: What the contraction reads, parameters at the moment the term runs.
         coefficient: A number.
         view: Shape in which the equation sees the translation; `()` for the group's own.
     """
@@ -116,6 +157,11 @@ class Term:
     sources: tuple[Source, ...] = ()
     coefficient: float = 1.0
     view: tuple[int, ...] = ()
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Names of the parameters that it reads."""
+        return frozenset(s.slot.parameter for s in self.sources if not s.is_constant)
 
     @cached_property
     def _letters(self) -> tuple[list[str], str]:
@@ -144,7 +190,7 @@ class Term:
             )
         operands = [
             self.view or translation,
-            *(s.slot.within(shapes[s.slot.parameter]) for s in self.sources),
+            *(source.shape(shapes) for source in self.sources),
         ]
         target = self.target.within(shapes[self.target.parameter])
         sizes: dict[str, int] = {}

@@ -58,10 +58,12 @@ def generic(model: nn.Module, seed: int = 0) -> nn.Module:
 
 
 def without_eps(model: nn.Module) -> nn.Module:
-    """The model with the ε of its normalisations gone (a copy)."""
+    """The model with the ε of its normalisations gone (a copy), but where it belongs to a fixed
+    deviation."""
     model = copy.deepcopy(model)
     for module in model.modules():
-        if hasattr(module, "eps"):
+        fixed = getattr(module, "track_running_stats", False) and not module.training
+        if hasattr(module, "eps") and not fixed:
             module.eps = TINY  # type: ignore[assignment]
     return model
 

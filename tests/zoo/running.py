@@ -38,14 +38,16 @@ class Widened(TorchFunctionMode):
 
 
 class Double:
-    """A float64 copy of a model at generic parameters, its normalisations without their ε."""
+    """A float64 copy of a model at generic parameters, its normalisations without their ε, but
+    where it belongs to a fixed deviation."""
 
     def __init__(self, model: nn.Module, args: tuple[Tensor, ...]) -> None:
         self.model = copy.deepcopy(model).double()
         self.args = tuple(x.double() if x.is_floating_point() else x for x in args)
         for module in self.model.modules():
+            fixed = getattr(module, "track_running_stats", False) and not module.training
             for name, value in vars(module).items():
-                if "eps" in name and isinstance(value, float):
+                if "eps" in name and isinstance(value, float) and not fixed:
                     setattr(module, name, TINY)
         self.params = generic(self.model)
 

@@ -14,6 +14,7 @@ from paramsym.discovery.composites import taken_apart
 from paramsym.discovery.dispatching import record_run
 from paramsym.discovery.exporting import export, from_program
 from paramsym.discovery.facts import Facts
+from paramsym.discovery.fixed_statistics import fixed_norms
 from paramsym.discovery.gradients import altered_gradients
 from paramsym.discovery.labels import FIXED
 from paramsym.discovery.likening import own_arguments, understood
@@ -201,7 +202,8 @@ def analyse(recording: Recording, *, check: bool, seed: int) -> Symmetry:
     labels = np.concatenate([none, *facts.eps_guarded])
     guarded = set(classes.of[labels[labels != FIXED]].tolist())
     families = mixing_families(parameters, spaces)
-    families += scaling_families(parameters, classes, basis, guarded, facts.displaced)
+    norms = fixed_norms(facts, meaning)
+    families += scaling_families(parameters, classes, basis, guarded, facts.displaced, norms)
     families = oriented(families, facts, parameters, recording)
     shifts = shift_families(meaning)
     families += shifts

@@ -58,6 +58,25 @@ class Displaced:
     after: Labels
 
 
+@final
+@dataclass(frozen=True, eq=False)
+class Compensation:
+    """A normalisation with fixed statistics: its gain and its bias make up for a scale of what it
+    reads.
+
+    Attributes:
+        scale: Labels of that scale, channel by channel.
+        gain: The parameter that is divided by it; `None` where there is none.
+        bias: The parameter that takes up what then changes of the mean's share.
+        records: Positions of the calls.
+    """
+
+    scale: Labels
+    gain: str | None
+    bias: str
+    records: set[int]
+
+
 class Origin(NamedTuple):
     """Which call states a fact.
 
@@ -89,6 +108,7 @@ class Facts:
             fixes the vector of ones may mix them.
         gains: Parameters that multiply coordinates.
         displaced: For parameters that are read after a number is added, what the sum is.
+        compensated: By their biases, normalisations with fixed statistics.
         uses: Ops that act uniformly over labels.
         summed: Labels of parameters that a product sums over: there a layer reads.
         kept: Labels of parameters that a product keeps: there a layer writes.
@@ -118,6 +138,7 @@ class Facts:
     centred: list[Labels] = field(default_factory=list)
     gains: list[Gain] = field(default_factory=list)
     displaced: dict[str, Displaced] = field(default_factory=dict)
+    compensated: dict[str, Compensation] = field(default_factory=dict)
     uses: list[Use] = field(default_factory=list)
     summed: list[Labels] = field(default_factory=list)
     kept: list[Labels] = field(default_factory=list)
@@ -280,6 +301,19 @@ class Facts:
         if known.offset != offset or not np.array_equal(known.before, labels.ravel()):
             return None
         return known.after.reshape(labels.shape)
+
+    def compensate(self, gain: str | None, bias: str, channels: int) -> Labels | None:
+        """Labels of the scale for which a gain and a bias make up at this call; `None` where the
+        bias stands beside another gain elsewhere. They count only if both are read by such calls
+        alone."""
+        known = self.compensated.get(bias)
+        if known is None:
+            known = Compensation(self.fresh((channels,)), gain, bias, set())
+            self.compensated[bias] = known
+        if known.gain != gain:
+            return None
+        known.records.add(self.record)
+        return known.scale
 
     def read(self) -> np.ndarray:
         """Which labels any fact is about."""

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from paramsym.discovery.balances import Classes
-from paramsym.discovery.facts import Displaced
+from paramsym.discovery.facts import Compensation, Displaced
 from paramsym.discovery.labels import FIXED, Labels, Value
 from paramsym.discovery.naming import family_name
 from paramsym.family import EXACT, Exactness, Family
@@ -30,6 +30,7 @@ class Occurrences:
         classes: Class of every row along the axes, `FIXED` where there is none.
         signs: Its sign.
         offset: Number added to the parameter before it is read.
+        norm: The normalisation whose bias it is, where the classes are scales of what that reads.
     """
 
     parameter: str
@@ -39,6 +40,7 @@ class Occurrences:
     classes: Labels
     signs: Labels
     offset: float = 0.0
+    norm: Compensation | None = None
 
     def blocks(self, wanted: np.ndarray) -> Iterator[tuple[int, int, list[int]]]:
         """(class, sign, rows) of each class that is wanted (a mask over classes)."""

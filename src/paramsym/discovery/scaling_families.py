@@ -12,6 +12,7 @@ from scipy.sparse import coo_array
 
 from paramsym.discovery.balances import Classes, Row
 from paramsym.discovery.facts import Displaced
+from paramsym.discovery.fixed_statistics import FixedNorm, Statistics, compensating_term
 from paramsym.discovery.labels import Labels, Value
 from paramsym.discovery.occurrences import (
     Occurrences,
@@ -31,6 +32,7 @@ def scaling_families(
     basis: Sequence[Row],
     guarded: set[int],
     displaced: Mapping[str, Displaced],
+    norms: Sequence[FixedNorm] = (),
 ) -> list[Family]:
     """A family for each kind of scaling: the neurons of a layer are one T₊(h).
 
@@ -40,13 +42,20 @@ def scaling_families(
         basis: Scalings, as class → log-scale.
         guarded: Classes whose scale a normalisation erases only up to its ε.
         displaced: Parameters to which a number is added before they are read.
+        norms: Normalisations with fixed statistics.
     """
     places = occurrences(parameters, classes)
     places += displaced_occurrences(parameters, displaced, classes)
+    places += [norm.place(classes) for norm in norms]
     after = [found.after for found in displaced.values()]
+    after += [norm.compensation.scale for norm in norms]
+    statistics = {norm.compensation.bias: norm.statistics for norm in norms}
     basis = _reduced(basis, {int(k) for labels in after for k in classes.of[labels]})
     families = []
     for kind in _kinds(places, basis, guarded, len(classes.degenerate)):
+        if any(place.norm for place in kind.places):
+            families += _about_statistics(kind, parameters, statistics)
+            continue
         if any(place.offset for place in kind.places):
             families += _homotheties(kind, parameters)
             continue
@@ -111,6 +120,39 @@ def _homotheties(kind: "_Kind", parameters: dict[str, Value]) -> list[Family]:
     ]
     group = Homothety(len(order), -offset)
     return [replace(family_of(group, made, parameters, kind.exactness), terms=known)]
+
+
+def _about_statistics(
+    kind: "_Kind", parameters: dict[str, Value], statistics: Mapping[str, Statistics]
+) -> list[Family]:
+    """The families of a kind that scales what normalisations with fixed statistics read; none
+    where it is not all scaled alike."""
+    read = [k for k, place in enumerate(kind.places) if place.norm]
+    degree = kind.degrees[read[0]]
+    if (
+        any(place.offset for place in kind.places)
+        or any(kind.degrees[k] != degree for k in read)
+        or {abs(x) for x in kind.degrees} != {abs(degree)}
+    ):
+        return []
+    families = []
+    for chosen in _disjoint(kind.rows):
+        order = chosen[np.argsort(kind.rows[read[0]][chosen, 0])]
+        made, terms = [], []
+        for place, own, index in zip(kind.places, kind.degrees, kind.rows, strict=True):
+            rows = index[order][:, None]
+            if place.norm is None:
+                made.append(port_at(place, rows, own / degree))
+                continue
+            if place.norm.gain is not None:
+                made.append(port_at(replace(place, parameter=place.norm.gain), rows, -1.0))
+            terms.append(compensating_term(place.norm, statistics[place.norm.bias], rows[:, 0]))
+        known = tuple(term for term in terms if term is not None)
+        if len(known) == len(terms):
+            group = Homothety(len(order), 1.0)
+            family = family_of(group, made, parameters, kind.exactness)
+            families.append(replace(family, terms=known))
+    return families
 
 
 def _shift_of(place: Occurrences, rows: Labels) -> Term | None:
@@ -227,8 +269,8 @@ def _without_cancelling(table: _ScaledRows, places: list[Occurrences]) -> _Scale
     """Drop what leaves a parameter as it is: all rows scaled up and all columns down."""
     starts = _starts(table.vector, table.place, table.degree)
     stops = np.r_[starts[1:], len(table.row)]
-    layers = Counter(place.parameter for place in places)
-    several = np.array([layers[place.parameter] > 1 for place in places])
+    layers = Counter(place.parameter for place in places if place.norm is None)
+    several = np.array([place.norm is None and layers[place.parameter] > 1 for place in places])
     whole = np.array([len(place.classes) for place in places])[table.place[starts]]
     chosen = np.flatnonzero((stops - starts == whole) & several[table.place[starts]])
     kept = np.ones(len(table.row), dtype=bool)

@@ -12,6 +12,7 @@ from torch import Tensor
 from paramsym.discovery.choosing import assignments
 from paramsym.discovery.combinations import settled
 from paramsym.discovery.facts import Facts
+from paramsym.discovery.fixed_statistics import settle_compensated
 from paramsym.discovery.labels import Layer, Value
 from paramsym.discovery.layouts import label_parameters, state_gauges
 from paramsym.discovery.ops import COMBINES, HOLDS_PAIRS, READS_SQUARES, RULES, Call
@@ -48,6 +49,7 @@ def walk(recording: Recording) -> Walk:
     if any(record.is_sink for record in recording.records):
         _pin_unread(labelled, facts)
     _settle_displaced(facts)
+    settle_compensated(facts, recording, labelled)
     state_gauges(labelled, facts)
     return Walk(facts, labelled)
 

@@ -127,7 +127,7 @@ def step_angular_momentum(
 
 
 def _require_constant(family: Family) -> None:
-    shifts = not family.ports and not any(term.sources for term in family.terms)
+    shifts = not family.ports and not any(term.reads for term in family.terms)
     if not (family.is_linear or shifts):
         raise ValueError(
             f"family {family.name!r} has no Noether current of this form: its generators are "

@@ -3,19 +3,18 @@
 import numpy as np
 from torch import Tensor
 
+from paramsym.discovery.buffers import STATISTICS
 from paramsym.discovery.labels import Layer, Value, first_along, pad_left
 from paramsym.discovery.ops.gains import behind_gain
 from paramsym.discovery.ops.registry import Call, Result, rule
 from paramsym.discovery.ops.sums import add
 
-STATISTICS = ("running_mean", "running_var")
-
 
 @rule("_native_batch_norm_legit_functional", "_native_batch_norm_legit", "native_batch_norm",
       "batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm")  # fmt: skip
 def batch_norm(call: Call) -> Result:
-    """In training a channel's scale is erased; in evaluation the running statistics pin the
-    channel, unless they move with the parameters."""
+    """In training a channel's scale is erased; in evaluation the running statistics fix it, but
+    for what the gain and the bias make up for, unless they move with the parameters."""
     value = call["input"]
     training = call.get("training", "no_training" not in call.record.op)
     if training:
@@ -24,7 +23,7 @@ def batch_norm(call: Call) -> Result:
     elif any(call[name] is not None and call[name].layers for name in STATISTICS):
         return call.outputs(_by_statistics(call, value))
     else:
-        call.facts.pin(value)
+        _about_fixed_statistics(call, value)
     return call.outputs(_affine(call, _channel_shape(value)))
 
 
@@ -45,6 +44,34 @@ def _by_statistics(call: Call, value: Value) -> Value:
     return result if bias is None else add(call, result, _lifted(bias, shape))
 
 
+def _about_fixed_statistics(call: Call, value: Value) -> None:
+    """A channel of what is read may scale if the gain is divided by as much, and the bias takes up
+    the change of γμ/σ. The scale behind it is that of the gain and the bias in any case."""
+    gain, bias, facts = call["weight"], call["bias"], call.facts
+    channels = _channel_shape(value)
+    if not value.layers:
+        return
+    scale = None
+    if _is_parameter(bias, channels[0]) and (gain is None or _is_parameter(gain, channels[0])):
+        scale = facts.compensate(gain and gain.parameter, bias.parameter, channels[0])
+    if scale is None:
+        facts.pin(value)
+        return
+    facts.isolate_all(value)
+    facts.balance(*value.layers, Layer(scale.reshape(channels), -1.0))
+
+
+def _is_parameter(value: Value | None, size: int) -> bool:
+    """Whether it is a vector of parameters as it is, one entry a channel."""
+    return (
+        value is not None
+        and value.parameter is not None
+        and value.offset == 0
+        and value.shape == (size,)
+        and [(x.labels.size, x.exponent) for x in value.layers] == [(size, 1)]
+    )
+
+
 def _lifted(value: Value, shape: tuple[int, ...]) -> Value:
     return Value(shape, _viewed(value, shape), constant=_constant(value, shape))
 
@@ -56,7 +83,7 @@ def instance_norm(call: Call) -> Result:
     if call["use_input_stats"]:
         _erase(call, value, tuple(range(2, len(value.shape))))
     else:
-        call.facts.pin(value)
+        _about_fixed_statistics(call, value)
     return call.outputs(_affine(call, _channel_shape(value)))
 
 

@@ -40,7 +40,9 @@ def _tidy(family: Family, shapes: Mapping[str, tuple[int, ...]]) -> Family:
         replace(
             term,
             target=slot(term.target),
-            sources=tuple(replace(s, slot=slot(s.slot)) for s in term.sources),
+            sources=tuple(
+                s if s.is_constant else replace(s, slot=slot(s.slot)) for s in term.sources
+            ),
         )
         for term in family.terms
     )

@@ -1,12 +1,14 @@
 """Normalisations and softmax: they remove what is constant along what they normalise."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
 
+from paramsym.discovery.fixed_statistics import constant_source
 from paramsym.discovery.shifting.adding import broadcast, unbroadcast
+from paramsym.discovery.shifting.contracting import Product, through_parameter
 from paramsym.discovery.shifting.registry import Call, Key, Op, Refused, op
 from paramsym.discovery.shifting.supporting import plus, times
 from paramsym.discovery.shifting.tolerance import (
@@ -16,7 +18,8 @@ from paramsym.discovery.shifting.tolerance import (
     pinned,
     unread,
 )
-from paramsym.discovery.shifting.values import Piece, Support, Value
+from paramsym.discovery.shifting.values import Piece, Support, Value, View
+from paramsym.discovery.shifting.words import Factor
 
 
 @op("layer_norm", "native_layer_norm")
@@ -123,6 +126,8 @@ class BatchNorm(Op):
         return {**found, **_bias(call, outputs[0], ndim)}
 
     def push(self, call: Call, key: Key, piece: Piece) -> Mapping[int, Piece]:
+        if not call.get("training", "no_training" not in call.record.op):
+            return _push_past_statistics(call, key, piece)
         return _push_bias(call, key, piece, len(call["input"].shape))
 
 
@@ -135,9 +140,13 @@ class InstanceNorm(Op):
         found: dict[Key, Tolerance] = {}
         if call["use_input_stats"]:
             found["input", 0] = constant_along(ndim, range(2, ndim), "instance norm")
+        elif outputs[0].frees(1):
+            found["input", 0] = outputs[0]
         return {**found, **_bias(call, outputs[0], ndim)}
 
     def push(self, call: Call, key: Key, piece: Piece) -> Mapping[int, Piece]:
+        if not call["use_input_stats"]:
+            return _push_past_statistics(call, key, piece)
         return _push_bias(call, key, piece, len(call["input"].shape))
 
 
@@ -154,6 +163,45 @@ def _push_bias(call: Call, key: Key, piece: Piece, ndim: int) -> Mapping[int, Pi
     if key[0] != "bias":
         raise Refused
     return {0: piece.at(piece.labels.reshape(1, -1, *[1] * (ndim - 2)))}
+
+
+def _push_past_statistics(call: Call, key: Key, piece: Piece) -> Mapping[int, Piece]:
+    """By statistics that do not depend on data, a shift of the input is multiplied by γ/σ, and one
+    of the mean by −γ/σ.
+
+    Raises:
+        Refused: If σ is no constant and no parameter as it is, or the gain is none.
+    """
+    value, variance, gain = call["input"], call["running_var"], call["weight"]
+    if key[0] not in ("input", "running_mean"):
+        return _push_bias(call, key, piece, len(value.shape))
+    if gain is not None and gain.view is None:
+        raise Refused
+    if key[0] == "running_mean":
+        labels = piece.labels.reshape(1, -1, *[1] * (len(value.shape) - 2))
+        piece = piece.at(labels).times(-1.0)
+    letters = ("n", "c", *(f"x{k}" for k in range(len(value.shape) - 2)))
+    product = Product((("input", 0), ("weight", 0)), (letters, ("c",)), letters)
+    view, inverse = _inverse_deviation(variance, call["eps"])
+    piece = through_parameter(product, 0, piece, view, variance.shape)
+    *others, last = piece.word.factors
+    factors = (*others, replace(inverse, axes=last.axes))
+    piece = replace(piece, word=replace(piece.word, factors=factors))
+    return {0: piece if gain is None else
+            through_parameter(product, 0, piece, gain.view, gain.shape)}  # fmt: skip
+
+
+def _inverse_deviation(variance: Value | None, eps: object) -> tuple[View, Factor]:
+    """1/σ as a factor of a word. Where the variance moves, it is that without ε."""
+    if variance is None or not isinstance(eps, int | float):
+        raise Refused
+    if variance.constant is None:
+        if variance.view is None or not variance.view.is_whole:
+            raise Refused
+        return variance.view, Factor(variance.view.parameter, (), -0.5)
+    source = constant_source(*variance.constant, power=-0.5, offset=float(eps))
+    name = source.slot.parameter
+    return View.of(name, variance.shape), Factor(name, (), -0.5, source.offset, source.values)
 
 
 @op("softmax", "_softmax", "log_softmax", "_log_softmax", "_safe_softmax")

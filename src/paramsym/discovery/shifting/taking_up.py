@@ -15,7 +15,7 @@ from paramsym.discovery.shifting.uses import is_table, is_weight
 from paramsym.discovery.shifting.values import Piece
 from paramsym.discovery.shifting.walk import Run, entries_of
 from paramsym.discovery.shifting.words import Irregular, Word
-from paramsym.family import Family
+from paramsym.family import Exactness, Family
 from paramsym.groups import Translation
 from paramsym.terms import Term
 
@@ -79,9 +79,15 @@ def families_of(source: Source, places: Labels, killed: Tolerance | None) -> Ite
         if group.copies > 1:  # the terms see the shift as one row
             terms = [term if term.view else replace(term, view=(len(members),)) for term in terms]
         targets = {term.target.parameter for term in terms}
-        read = {s.slot.parameter for term in terms for s in term.sources}
+        read = frozenset[str]().union(*(term.reads for term in terms))
         if group.dim and not targets & read:  # what it reads must not change by it
-            yield Family(source.label(pushed), group, terms=tuple(terms))
+            yield Family(source.label(pushed), group, terms=tuple(terms), exactness=_exact(terms))
+
+
+def _exact(terms: Sequence[Term]) -> Exactness:
+    """Exact, but where a deviation is read that moves: of a variance without its ε."""
+    sources = [source for term in terms for source in term.sources]
+    return Exactness(any(s.power == -0.5 and not s.is_constant for s in sources))
 
 
 def _without_known(places: Labels, spanned: Labels) -> Labels:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
+from torch import Tensor
+
 from paramsym.discovery.labels import Labels
 from paramsym.discovery.shifting.words import Word
 
@@ -115,6 +117,7 @@ class Value:
         supports: Facts that hold for it.
         pivot: A parameter that can take up its shifts.
         reads: How often it is read, by calls and as an output.
+        constant: Its name and its entries, where it is a constant of the model.
     """
 
     number: int
@@ -124,3 +127,4 @@ class Value:
     supports: tuple[Support, ...] = ()
     pivot: Pivot | None = None
     reads: int = 0
+    constant: tuple[str, Tensor] | None = None

@@ -155,6 +155,9 @@ class _Defined:
         real = {p.name: p.shape for p in recording.parameters if p.is_real and p.name not in unused}
         for i in (*recording.constants, *recording.inputs, *recording.parameter_ids):
             values[i] = Value(i, tuple(recording.shapes[i]), reads=self.reads[i])
+        for i, tensor in recording.constants.items():
+            name = recording.buffer_ids.get(i, "constant")
+            values[i] = replace(values[i], constant=(name, tensor))
         shared = defaultdict(list)
         for i, name in recording.parameter_ids.items():
             if self.reads[i]:

@@ -44,12 +44,14 @@ class Axis:
 @final
 @dataclass(frozen=True)
 class Factor:
-    """A parameter in a word, seen in some shape, with a letter for every axis."""
+    """A parameter in a word, seen in some shape, with a letter for every axis; or a constant, if
+    it has values."""
 
     parameter: str
     axes: tuple[Axis, ...]
-    power: int = 1
+    power: float = 1
     offset: float = 0.0
+    values: tuple[float, ...] | None = None
 
     @property
     def slot(self) -> Slot:
@@ -160,7 +162,7 @@ class Word:
         operands = [self.shift, *(tuple(a.letter for a in f.axes) for f in self.factors)]
         spelled = ",".join("".join(names[x] for x in operand) for operand in operands)
         equation = f"{spelled}->{''.join(names[a.letter] for a in axes)}"
-        sources = tuple(Source(f.slot, f.power, f.offset) for f in self.factors)
+        sources = tuple(Source(f.slot, f.power, f.offset, f.values) for f in self.factors)
         view = tuple(self.sizes[x] for x in self.shift) if len(self.shift) != 1 else ()
         target = _slot(parameter, tuple(axes))
         return Term(target, equation, sources, coefficient * self.coefficient, view)
