@@ -1,78 +1,43 @@
-"""Canonical shifts and scales: which bias is made zero, and which Q a canonical point has."""
+"""Canonical scales: which Q a canonical point has."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from paramsym.family import Family
-from paramsym.groups import Affine, ComplexScaling, GeneralLinear, Orthogonal, Translation
+from paramsym.groups import Affine, ComplexScaling, GeneralLinear, Orthogonal
 from paramsym.orbit.coupling import all_commute
 from paramsym.orbit.target_joint import is_scaling
 from paramsym.orbit.target_newton import scale_squares
-from paramsym.orbit.target_reading import lawful_families
 from paramsym.orbit.target_spaces import grams
-from paramsym.symmetry import Symmetry
 
 Params = Mapping[str, Tensor]
 
 
-def zeroing_shifts(families: Iterable[Family]) -> dict[Family, Callable[[Params], Tensor]]:
-    """For families that shift some bias by the translation itself, the element that zeroes it."""
-    found: dict[Family, Callable[[Params], Tensor]] = {}
-    taken: set[str] = set()
-    for family in families:
-        if not isinstance(family.group, Affine | Translation) or (
-            isinstance(family.group, Translation) and family.ports
-        ):
-            continue
-        for term in family.terms:
-            given, result = term.equation.split("->")
-            name = term.target.parameter
-            if term.sources or given != result or term.coefficient == 0 or name in taken:
-                continue
-            taken.add(name)
-
-            def element(params: Params, family=family, term=term) -> Tensor:
-                t = -term.target.read(params) / term.coefficient
-                g = family.group.identity().to(t)
-                if isinstance(family.group, Affine):
-                    g[..., : family.group.n, family.group.n] = t
-                    return g
-                return t.reshape(family.group.shape)
-
-            found[family] = element
-            break
-    return found
-
-
 def canonical_target(
-    symmetry: Symmetry, exact: list[Family], params: Params, shifted: set[Family]
+    families: Sequence[Family], ones: Collection[str], params: Params
 ) -> tuple[dict[str, Tensor], list[str]]:
     """Q of the canonical point for each family that has one, and the names of families that no
-    rule fixes."""
-    lawful = {family.name for family in lawful_families(symmetry, params)}
+    rule fixes.
+
+    Args:
+        families: Those whose gauge is still open.
+        ones: Gains that were made 1, and must stay it.
+        params: Parameter dict.
+    """
     target: dict[str, Tensor] = {}
     unfixed: list[str] = []
-    for family in exact:
+    for family in families:
         group = family.group
-        rotation = isinstance(group, Orthogonal) and not group.fixes_mean
-        mixing = rotation or isinstance(group, Affine | GeneralLinear)
-        if mixing and not _stands_alone(family, exact):
+        mixing = isinstance(group, Affine | GeneralLinear | Orthogonal)
+        if (mixing and not _stands_alone(family, families)) or family.moves & set(ones):
             unfixed.append(family.name)
+        elif isinstance(group, Orthogonal):
             continue
-        if family in shifted and isinstance(group, Translation):
-            continue
-        if rotation:
-            continue
-        known = isinstance(group, Affine | GeneralLinear | Translation) or is_scaling(family)
-        if (
-            not known
-            or family.name not in lawful
-            or (isinstance(group, Affine) and family not in shifted)
-        ):
+        elif not (is_scaling(family) or mixing) or not family.has_law:
             unfixed.append(family.name)
-        elif family.group.diagonal:
+        elif group.diagonal:
             target[family.name] = _scales(family, params)
         elif isinstance(group, ComplexScaling):
             A, B = grams(family, params)
@@ -83,11 +48,9 @@ def canonical_target(
     return target, unfixed
 
 
-def _stands_alone(family: Family, families: list[Family]) -> bool:
+def _stands_alone(family: Family, families: Sequence[Family]) -> bool:
     """Whether a space of matrices may be fixed apart from the scales and matrices of others: its
-    action commutes with theirs, and no gain stands between it and a reader."""
-    if any(port.frame is not None for port in family.ports):
-        return False
+    action commutes with theirs."""
     others = [f for f in families if f is not family and f.ports]
     return all(all_commute([family, other]) for other in others)
 

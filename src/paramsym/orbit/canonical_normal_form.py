@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from paramsym.family import Family
-from paramsym.orbit.canonical_rotations import DEGENERATE, fixed_directions
+from paramsym.orbit.canonical_gains import DEGENERATE
+from paramsym.orbit.canonical_rotations import fixed_directions
 from paramsym.orbit.target_normal_form import NormalForm
 from paramsym.orbit.target_ranks import Ranks
 from paramsym.orbit.target_spaces import as_element, vectors

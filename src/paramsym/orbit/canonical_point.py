@@ -1,7 +1,7 @@
 """A canonical point on each orbit: what is left of a model once every choice of gauge is made."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import final
 
@@ -10,13 +10,18 @@ from torch import Tensor
 
 from paramsym.action import act
 from paramsym.discrete.family import DiscreteFamily
+from paramsym.discrete.groups import Permutations
 from paramsym.element import GroupElement
 from paramsym.family import Family
+from paramsym.groups import HyperplaneFixing, Translation
 from paramsym.orbit.balancing import can_balance
-from paramsym.orbit.canonical_balance import canonical_target, zeroing_shifts
+from paramsym.orbit.canonical_balance import canonical_target
+from paramsym.orbit.canonical_gains import gain_scalings, gains_read, hyperplane
 from paramsym.orbit.canonical_normal_form import normal_form
-from paramsym.orbit.canonical_rotations import phases, rotations
-from paramsym.orbit.canonical_signs import contained, order, signs
+from paramsym.orbit.canonical_order import contained, order
+from paramsym.orbit.canonical_rotations import rotations, turning
+from paramsym.orbit.canonical_shifts import orthogonal_shifts, shifting
+from paramsym.orbit.canonical_signs import signs
 from paramsym.orbit.coupling import overlaps_itself
 from paramsym.orbit.target import element_reaching
 from paramsym.orbit.target_joint import is_linear_space
@@ -53,18 +58,21 @@ class Canonical:
 
 @torch.no_grad()
 def canonical(symmetry: Symmetry, params: Params) -> Canonical:
-    """Fix the gauge: shifts, then scales, then rotations, then the order of units, then signs.
+    """Fix the gauge: gains, shifts, scales, rotations, the order of units, signs.
 
-    1. A shift that a bias can absorb makes that bias zero.
-    2. Q = 0 (docs/derivations.md §24), or ±1 for units with writers or readers only.
+    1. Gains that other families read are made ±1. Rotations through them and shifts along 1/γ act
+       linearly and along constant directions then.
+    2. Of every shift, the parameter that it shifts first is made orthogonal to its directions: a
+       bias that is shifted freely becomes zero, the mean of a writer in front of a LayerNorm too.
+    3. Q = 0 (docs/derivations.md §24), or ±1 for units with writers or readers only.
        A linear space without balanced point, and without neighbours, gets the normal form of §17.
-    3. Rotations that are left make WWᵀ (with RRᵀ, for O(n)) diagonal, descending: a singular value
-       decomposition of the map that the space passes on. Phases of complex pairs are made 0.
-    4. Units that may change places are sorted by their sum of squares, descending.
-    5. Of every sign that may change, a fixed combination of the weights it multiplies is positive.
+    4. Rotations that are left make WWᵀ (with RRᵀ, for O(n)) diagonal, descending: a singular value
+       decomposition of the map that the space passes on.
+    5. Units that may change places are sorted by their sum of squares, descending.
+    6. Of every sign that may change, a fixed combination of the weights it multiplies is positive.
 
-    Each step is O(h³) a family at most (docs/derivations.md §25). Families that are exact as ε → 0
-    only are left alone.
+    Each step is O(h³) a family at most (docs/derivations.md §25 and §30). Families that are exact
+    as ε → 0 only are left alone.
 
     Args:
         symmetry: The model's symmetry.
@@ -82,19 +90,42 @@ def canonical(symmetry: Symmetry, params: Params) -> Canonical:
     exact = [f for f in symmetry if not f.exactness.as_eps_vanishes]
     word: list[GroupElement] = []
     ties: list[str] = []
+    unfixed: list[str] = []
 
     def move(family: Family | DiscreteFamily, g: Tensor) -> None:
         nonlocal now
         now = act([(family, g)], now)
         word.append(GroupElement((family.name,), (family.group,), (g,)))
 
-    shifts = zeroing_shifts(exact)
-    for _ in range(2):
-        for family, shift in shifts.items():
-            move(family, shift(now))
-    target, unfixed = canonical_target(symmetry, exact, now, set(shifts))
     settled: set[str] = set()
-    for family in (f for f in exact if is_linear_space(f) and f.name in target):
+    for family, find in gain_scalings(exact).items():
+        g = find(now)
+        if g is None:
+            unfixed.append(family.name)
+        else:
+            settled.add(family.name)
+            move(family, g)
+    ones = gains_read(exact) & frozenset[str]().union(
+        *(family.moves for family in exact if family.name in settled)
+    )
+    for family in (f for f in exact if isinstance(f.group, HyperplaneFixing)):
+        g = hyperplane(family, now)
+        if g is None:
+            unfixed.append(family.name)
+        else:
+            settled.add(family.name)
+            move(family, g)
+    shifts = [family for family in exact if shifting(family)]
+    letters, restless = orthogonal_shifts(shifts, now)
+    unfixed += restless
+    for family, g in letters:
+        move(family, g)
+    settled |= {family.name for family in shifts if isinstance(family.group, Translation)}
+
+    still_open = [f for f in exact if f.name not in settled and f.name not in unfixed]
+    target, found = canonical_target(still_open, ones, now)
+    unfixed += found
+    for family in (f for f in still_open if is_linear_space(f) and f.name in target):
         if overlaps_itself(family) or can_balance(family, now):
             continue
         del target[family.name]
@@ -106,25 +137,39 @@ def canonical(symmetry: Symmetry, params: Params) -> Canonical:
             ties += found
             settled.add(family.name)
             move(family, g)
-    step = element_reaching(symmetry, now, target, others="free")
+    step = element_reaching(_all_free(symmetry), now, target, others="free")
     now = symmetry.act(step, now)
     word.append(step)
-    for find in (rotations, phases):
-        for family in (f for f in exact if f.name not in settled and f.name not in unfixed):
-            g, found = find(family, now)
-            ties += found
-            if g is not None:
-                move(family, g)
-    discrete = [family for family in symmetry.discrete if not contained(family, exact)]
-    for family in discrete:
+
+    turned = [f for f in exact if turning(f) and f.name not in settled and f.name not in unfixed]
+    for family in turned:
+        g, found = rotations(family, now)
+        ties += found
+        move(family, g)
+    for family in (f for f in symmetry.discrete if isinstance(f.group, Permutations)):
+        if contained(family, exact, ones):
+            continue
+        if _turns_its_frame(family, turned):
+            unfixed.append(family.name)
+            continue
         g, found = order(family, now)
         ties += found
-        if g is not None:
-            move(family, g)
-    turned = [f for f in exact if f.name not in settled and f.name not in unfixed]
-    found_signs, found = signs(turned, discrete, now)
+        move(family, g)
+    found_signs, found = signs(turned, symmetry.discrete, now)
     ties += found
     for family, g in found_signs:
         move(family, g)
     element = reduce(lambda before, step: step @ before, word)
-    return Canonical(now, element, tuple(ties), tuple(unfixed))
+    return Canonical(now, element, tuple(ties), tuple(dict.fromkeys(unfixed)))
+
+
+def _all_free(symmetry: Symmetry) -> Symmetry:
+    """The symmetry as if all parameters were trained: what is frozen can be moved all the same."""
+    parameters = tuple(replace(parameter, trainable=True) for parameter in symmetry.parameters)
+    return replace(symmetry, parameters=parameters)
+
+
+def _turns_its_frame(family: DiscreteFamily, turned: list[Family]) -> bool:
+    """Whether permutations move a gain through which a rotation acts."""
+    frames = {port.frame.parameter for f in turned for port in f.ports if port.frame is not None}
+    return bool(family.moves & frames)

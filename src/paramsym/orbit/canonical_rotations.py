@@ -1,4 +1,4 @@
-"""Canonical rotations: the singular basis of a hidden space, and phases of complex pairs."""
+"""Canonical rotations: the eigenbasis of what a hidden space holds."""
 
 from collections.abc import Mapping
 
@@ -7,66 +7,79 @@ from torch import Tensor
 
 from paramsym.family import Family
 from paramsym.groups import Affine, ComplexScaling, GeneralLinear, Orthogonal
+from paramsym.orbit.canonical_gains import DEGENERATE, framed_rows
 from paramsym.orbit.target_spaces import as_element
 
 Params = Mapping[str, Tensor]
 
-DEGENERATE = 1e-7
-"""Eigenvalues nearer than this, relative to the largest, count as equal: their eigenvectors would
-be lost to rounding."""
-
 FIXED_SEED = 20230501
-"""Of the fixed directions against which phases and signs are measured."""
+"""Of the fixed directions against which signs are measured."""
 
 
-def rotations(family: Family, params: Params) -> tuple[Tensor | None, list[str]]:
+def turning(family: Family) -> bool:
+    """Whether a family has rotations."""
+    return isinstance(family.group, Affine | ComplexScaling | GeneralLinear | Orthogonal)
+
+
+def rotations(family: Family, params: Params) -> tuple[Tensor, list[str]]:
     """The rotation to the eigenbasis of the family's own vectors, and what is degenerate.
 
     For balanced GL and Aff spaces WWᵀ = RRᵀ, so that its eigenvalues are the singular values of
-    RᵀW; for O(n), which cannot be balanced, WWᵀ + RRᵀ is taken. Both do not change under rotations
-    of the spaces on the other sides.
+    RᵀW; for O(n), which cannot be balanced, WWᵀ + RRᵀ is taken, seen through gains; for O(n−1) its
+    part on vectors of mean zero. They do not change under rotations, orders and signs of the
+    spaces on the other sides.
+
+    Args:
+        family: One that is `turning`.
+        params: Parameter dict.
     """
     group = family.group
-    turning = isinstance(group, Affine | GeneralLinear | Orthogonal)
-    if not turning or (isinstance(group, Orthogonal) and group.fixes_mean):
-        return None, []
     S = torch.zeros(group.copies, group.n, group.n, dtype=torch.float64)
     for port in family.ports:
-        rows = port.rows(params[port.parameter]).double()
-        if port.frame is not None:
-            gain = port.frame.diagonal(params, *port.index.shape[:2]).double()
-            rows = rows * gain if port.dual else rows / gain
+        rows = framed_rows(port, params)
         S = S + rows @ rows.mT
+    basis = axes(family)
+    S = basis.mT @ S @ basis
     values, vectors = torch.linalg.eigh((S + S.mT) / 2)
     values, vectors = values.flip(-1), vectors.flip(-1)
     ties = []
     for copy, row in enumerate(values):
-        live = row > DEGENERATE * row[0]
-        near = (row[:-1] - row[1:] <= DEGENERATE * row[0]) & live[1:]
+        live = row > DEGENERATE * row[:1]
+        near = (row[:-1] - row[1:] <= DEGENERATE * row[:1]) & live[1:]
         if bool(near.any()):
             of_copy = f" of copy {copy}" if group.copies > 1 else ""
             ties.append(
                 f"{family.name!r}{of_copy}: {int(near.sum())} equal pairs of singular values"
             )
-    return as_element(family, vectors.mT), ties
+    if isinstance(group, ComplexScaling):
+        # A rotation of the plane: reflections are no complex numbers.
+        proper = torch.stack([vectors.new_ones(group.copies), vectors.det()], -1)
+        vectors = vectors * proper[:, None]
+    return turned(family, vectors.mT), ties
 
 
-def phases(family: Family, params: Params) -> tuple[Tensor | None, list[str]]:
-    """Rotations of coordinate pairs after which a fixed combination of each is real, positive."""
+def axes(family: Family) -> Tensor:
+    """An orthonormal basis `[n, m]` of the vectors that a family turns: all, or those of mean zero.
+
+    The latter are Helmert's contrasts: each compares a coordinate with those before it.
+    """
     group = family.group
-    if not isinstance(group, ComplexScaling):
-        return None, []
-    rows = torch.cat([port.rows(params[port.parameter]).double() for port in family.ports], -1)
-    fixed = fixed_directions(rows.shape[-1:])
-    x, y = (rows @ fixed).unbind(-1)
-    size = torch.hypot(x, y)
-    ties = []
-    if bool((size <= DEGENERATE * rows.flatten(1).norm(dim=1)).any()):
-        ties.append(f"{family.name!r}: phases that nothing fixes")
-    safe = torch.where(size > 0, size, 1.0)
-    c, s = torch.where(size > 0, x / safe, 1.0), torch.where(size > 0, y / safe, 0.0)
-    g = torch.stack([torch.stack([c, s], -1), torch.stack([-s, c], -1)], -2)
-    return g.reshape(group.shape), ties
+    n = group.n
+    if not (isinstance(group, Orthogonal) and group.fixes_mean):
+        return torch.eye(n, dtype=torch.float64)
+    contrasts = torch.ones(n, n, dtype=torch.float64).triu(1) - torch.diag(
+        torch.arange(n, dtype=torch.float64)
+    )
+    k = torch.arange(1, n, dtype=torch.float64)
+    return contrasts[:, 1:] / (k * (k + 1)).sqrt()
+
+
+def turned(family: Family, g: Tensor) -> Tensor:
+    """The group element that is `g`, `[copies, m, m]`, in the basis `axes`, and 1 beside it."""
+    basis = axes(family)
+    one = torch.eye(len(basis), dtype=torch.float64)
+    rest = one - basis @ basis.mT if basis.shape[1] < len(basis) else torch.zeros_like(one)
+    return as_element(family, basis @ g @ basis.mT + rest)
 
 
 def fixed_directions(shape: tuple[int, ...]) -> Tensor:

@@ -1,147 +1,218 @@
-"""Canonical order and signs of units."""
+"""Canonical signs: what is left of rotations once their eigenbasis is fixed, and of sign families.
 
-from collections.abc import Mapping, Sequence
+All signs of a model are one vector space over the field of two elements. In the coordinates of the
+eigenbases, seen through gains, every entry of a parameter is multiplied by a product of them, so
+that an entry in which one sign is unknown makes that one known (docs/derivations.md §30).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from paramsym.discrete.family import DiscreteFamily
-from paramsym.discrete.groups import Permutations, Signs
+from paramsym.discrete.groups import Signs
 from paramsym.family import Family
-from paramsym.groups import Affine, GeneralLinear, Orthogonal
-from paramsym.orbit.canonical_rotations import DEGENERATE, fixed_directions
-from paramsym.orbit.coupling import overlap
-from paramsym.orbit.target_spaces import as_element
+from paramsym.groups import ComplexScaling, Orthogonal
+from paramsym.orbit.canonical_gains import DEGENERATE, framed_rows
+from paramsym.orbit.canonical_rotations import axes, fixed_directions, turned
 from paramsym.ports import Port
 
 Params = Mapping[str, Tensor]
-Signed = list[tuple[Family | DiscreteFamily, Tensor]]
-
-
-def contained(family: DiscreteFamily, families: Sequence[Family]) -> bool:
-    """Whether matrices contain a discrete family, so that their canonical basis fixes it too: every
-    set of rows that it moves are coordinates of one copy of such a space, in the same way in all
-    the parameters of that space."""
-    matrices = [f for f in families if isinstance(f.group, GeneralLinear | Affine | Orthogonal)]
-    as_coordinates: dict[str, Tensor] = {}
-    for port in family.ports:
-        for rows in port.index.unbind(-1):
-            for space in matrices:
-                held = _coordinates(port, rows, space)
-                if held is None:
-                    continue
-                if not torch.equal(as_coordinates.setdefault(space.name, held), held):
-                    return False
-                break
-            else:
-                return False
-    return True
-
-
-def _coordinates(port: Port, rows: Tensor, space: Family) -> Tensor | None:
-    """Which coordinates of a space the rows `[copies, n]` are, if each copy lies in one of its."""
-    for other in space.ports:
-        if (port.parameter, port.view, port.axes) != (other.parameter, other.view, other.axes):
-            continue
-        copies, n, _ = other.index.shape
-        owner = torch.full((other.row_count,), -1)
-        own = torch.arange(copies * n).reshape(copies, n, 1).expand(other.index.shape)
-        owner[other.index.flatten()] = own.flatten()
-        held = owner[rows]
-        copy = torch.div(held, n, rounding_mode="floor")
-        if bool((held >= 0).all() and (copy == copy[:, :1]).all()):
-            return held
-    return None
-
-
-def order(family: DiscreteFamily, params: Params) -> tuple[Tensor | None, list[str]]:
-    """The permutation that sorts units by their sum of squares, descending, and the ties.
-
-    Sums of squares do not change under signs and orders of the spaces on the other sides.
-    """
-    if not isinstance(family.group, Permutations):
-        return None, []
-    rows = [port.rows(params[port.parameter]).double() for port in family.ports]
-    sums = torch.stack([r.square().sum(-1) for r in rows])
-    # Weighted, so that balanced writers and readers do not count as one.
-    weights = 1 + fixed_directions(sums.shape[:1]).abs()
-    key = (weights[:, None, None] * sums).sum(0)
-    g = key.argsort(dim=-1, descending=True, stable=True)
-    sorted_key = key.gather(-1, g)
-    near = sorted_key[:, :-1] - sorted_key[:, 1:] <= DEGENERATE * sorted_key[:, :1]
-    near = near & (sorted_key[:, 1:] > 0)
-    ties = []
-    if bool(near.any()):
-        ties.append(f"{family.name!r}: {int(near.sum())} pairs of units with equal sums of squares")
-    return g.reshape(family.group.shape), ties
+AnyFamily = Family | DiscreteFamily
+NONE = -1
 
 
 def signs(
     families: Sequence[Family], discrete: Sequence[DiscreteFamily], params: Params
-) -> tuple[Signed, list[str]]:
-    """Signs after which a fixed combination of each unit's weights is positive.
+) -> tuple[list[tuple[AnyFamily, Tensor]], list[str]]:
+    """Elements after which a fixed combination of the entries that each sign multiplies is
+    positive, and what nothing fixes.
 
-    Families are taken one after the other; the combination uses weights only that no family whose
-    signs are still open multiplies too.
+    Signs become known one after the other: from entries that no other unknown sign multiplies, the
+    first parameter first. Where every entry has two unknown ones or none, changing all of them
+    changes nothing, and one may be chosen.
+
+    Args:
+        families: Those whose eigenbases were fixed; their signs are left.
+        discrete: Discrete families; those of signs are taken.
+        params: Parameter dict at the eigenbases.
     """
-    open_families: list[Family | DiscreteFamily] = [
-        f
-        for f in families
-        if isinstance(f.group, GeneralLinear | Affine)
-        or (isinstance(f.group, Orthogonal) and not f.group.fixes_mean)
-    ]
-    open_families += [f for f in discrete if isinstance(f.group, Signs)]
-    now = dict(params)
-    weights = {k: fixed_directions(tuple(p.shape)) for k, p in now.items() if p.is_floating_point()}
-    found: Signed = []
-    progress = True
-    while open_families and progress:
-        progress = False
-        for family in list(open_families):
-            others = [f for f in open_families if f is not family]
-            sign = _signs_of(family, others, now, weights)
-            if sign is None:
-                continue
-            for port in family.ports:
-                rows = port.rows(now[port.parameter])
-                now[port.parameter] = port.put(now[port.parameter], rows * sign[..., None])
-            g = (
-                sign.reshape(family.group.shape)
-                if isinstance(family, DiscreteFamily)
-                else as_element(family, torch.diag_embed(sign))
+    signed = [*families, *(f for f in discrete if isinstance(f.group, Signs))]
+    if not signed:
+        return [], []
+    problem = _Problem(signed, params)
+    problem.solve()
+    return problem.elements(), problem.ties()
+
+
+class _Problem:
+    """Unknown signs, numbered family by family, and what the entries say about them."""
+
+    def __init__(self, families: Sequence[AnyFamily], params: Params) -> None:
+        self.families = families
+        self.params = params
+        self.widths = [_unknowns(family) for family in families]
+        starts = torch.tensor([0, *(copies * n for copies, n in self.widths)]).cumsum(0).tolist()
+        self.numbers = {
+            family.name: torch.arange(start, stop).reshape(width)
+            for family, width, start, stop in zip(
+                families, self.widths, starts, starts[1:], strict=False
             )
+        }
+        self.count = starts[-1]
+        self.known = torch.zeros(self.count, dtype=torch.float64)
+        """1, −1, or 0 where a sign is unknown."""
+        held = {port.parameter for family in families for port in family.ports}
+        self.names = [name for name in params if name in held]
+        self.sizes = self._sizes()
+        # What no entry shows needs no choice.
+        self.known[self.sizes <= DEGENERATE**2 * self.sizes.max()] = 1.0
+
+    def solve(self) -> None:
+        """Make known what can be."""
+        while bool((self.known == 0).any()):
+            progress = [self._read(name) for name in self.names]
+            if any(progress):
+                continue
+            free = self._free()
+            if free is None:
+                return
+            self.known[free] = 1.0
+
+    def elements(self) -> list[tuple[AnyFamily, Tensor]]:
+        """What makes every combination positive."""
+        found = []
+        for family, width in zip(self.families, self.widths, strict=True):
+            sign = self.known[self.numbers[family.name]]
+            sign = torch.where(sign < 0, -1.0, 1.0).double().reshape(width)
+            if isinstance(family, DiscreteFamily):
+                g = sign.reshape(family.group.shape)
+            elif isinstance(family.group, ComplexScaling):
+                g = turned(family, torch.diag_embed(sign.expand(-1, 2)))
+            else:
+                g = turned(family, torch.diag_embed(sign))
             found.append((family, g))
-            open_families.remove(family)
-            progress = True
-    return found, [f"{family.name!r}: signs that nothing fixes" for family in open_families]
+        return found
+
+    def ties(self) -> list[str]:
+        """Families with signs that stay unknown."""
+        return [
+            f"{family.name!r}: signs that nothing fixes"
+            for family in self.families
+            if bool((self.known[self.numbers[family.name]] == 0).any())
+        ]
+
+    def _read(self, name: str) -> bool:
+        """Make known what the entries of a parameter say; whether there was anything."""
+        values, ids = self._entries(name)
+        state = self._state(ids)
+        alone = (state == 0).sum(0) == 1
+        if not bool(alone.any()):
+            return False
+        values, ids, state = values[alone], ids[:, alone], state[:, alone]
+        unknown = torch.where(state == 0, ids, NONE).amax(0)
+        terms = values * torch.where(state == 0, 1.0, state).prod(0)
+        weights = fixed_directions((int(alone.numel()),))[alone]
+        zeros = torch.zeros(self.count, dtype=torch.float64)
+        totals = zeros.index_add(0, unknown, terms * weights)
+        squares = zeros.index_add(0, unknown, values.square())
+        # An entry that is rounding of zero says nothing: it is small beside others of its sign.
+        clear = (squares > DEGENERATE**2 * self.sizes) & (
+            totals.abs() > DEGENERATE * squares.sqrt()
+        )
+        self.known[clear] = totals[clear].sign()
+        return bool(clear.any())
+
+    def _free(self) -> int | None:
+        """An unknown sign that may be chosen: no entry has three unknown ones or more."""
+        for name in self.names:
+            values, ids = self._entries(name)
+            open_ = (self._state(ids) == 0).sum(0)
+            loud = values.square() > DEGENERATE**2 * values.square().max()
+            if bool((loud & (open_ > 2)).any()) or bool((loud & (open_ == 1)).any()):
+                return None
+        return int((self.known == 0).nonzero()[0])
+
+    def _state(self, ids: Tensor) -> Tensor:
+        """Of each sign at each entry, what is known; 1 where there is none."""
+        return torch.where(ids >= 0, self.known[ids.clamp_min(0)], 1.0)
+
+    def _sizes(self) -> Tensor:
+        """For every sign the sum of squares of the entries that it multiplies."""
+        total = torch.zeros(self.count + 1, dtype=torch.float64)
+        for name in self.names:
+            values, ids = self._entries(name)
+            for row in ids:
+                total.index_add_(0, row.where(row >= 0, self.count), values.square())
+        return total[:-1]
+
+    def _entries(self, name: str) -> tuple[Tensor, Tensor]:
+        """The entries `[size]` of a parameter in the coordinates of the eigenbases, and the signs
+        `[most, size]` that multiply each, −1 where there are fewer."""
+        values = self.params[name].double()
+        layers: list[Tensor] = []
+        for family, port in self._ports(name):
+            if isinstance(family, Family) and isinstance(family.group, Orthogonal):
+                basis = axes(family)
+                rest = basis.new_full((len(basis), 1), len(basis) ** -0.5)
+                basis = torch.cat([basis, rest], 1)[:, : len(basis)]
+                values = port.put(
+                    values, basis.mT @ framed_rows(port, {**self.params, name: values})
+                )
+            layers.append(self._layer(port, self._of_rows(family), values))
+            layers += self._through_gain(port, values)
+        ids = torch.stack([layer.flatten() for layer in layers])
+        return values.flatten(), _without_pairs(ids)
+
+    def _ports(self, name: str) -> Iterator[tuple[AnyFamily, Port]]:
+        return (
+            (family, port)
+            for family in self.families
+            for port in family.ports
+            if port.parameter == name
+        )
+
+    def _of_rows(self, family: AnyFamily) -> Tensor:
+        """The signs of a family's coordinates, `[copies, n]`."""
+        numbers = self.numbers[family.name]
+        if isinstance(family.group, ComplexScaling):
+            return numbers.expand(-1, 2)
+        missing = family.group.n - numbers.shape[1]
+        return torch.nn.functional.pad(numbers, (0, missing), value=NONE)
+
+    def _layer(self, port: Port, numbers: Tensor, like: Tensor) -> Tensor:
+        """A tensor shaped like a parameter, with the sign of each entry that a port holds."""
+        empty = torch.full_like(like, NONE, dtype=torch.int64)
+        return port.put(empty, numbers[..., None].expand(-1, -1, port.width))
+
+    def _through_gain(self, port: Port, like: Tensor) -> list[Tensor]:
+        """The signs of the gain between a space and a port, which multiply what is seen through."""
+        if port.frame is None:
+            return []
+        gain = self.params[port.frame.parameter]
+        found = []
+        for family, other in self._ports(port.frame.parameter):
+            of_gain = self._layer(other, self._of_rows(family), gain)
+            numbers = of_gain.reshape(-1, port.index.shape[1]).expand(port.index.shape[:2])
+            found.append(self._layer(port, numbers, like))
+        return found
 
 
-def _signs_of(
-    family: Family | DiscreteFamily,
-    others: Sequence[Family | DiscreteFamily],
-    params: Params,
-    weights: Mapping[str, Tensor],
-) -> Tensor | None:
-    """Signs `[copies, n]`, or `None` where weights that decide are still open."""
-    total, size = None, None
-    for port in family.ports:
-        tensor = params[port.parameter]
-        free = torch.ones_like(tensor)
-        # Its own second port on the weights of this one multiplies them by signs as well.
-        rivals = [held for other in others for held in other.ports]
-        rivals += [held for held in family.ports if held is not port]
-        for held in rivals:
-            if held.parameter == port.parameter and overlap(held, port):
-                free = held.put(free, torch.zeros_like(held.rows(free)))
-        values = port.rows(tensor)
-        share = (values * port.rows(free) * port.rows(weights[port.parameter])).sum(-1)
-        norm = values.square().sum(-1)
-        total = share if total is None else total + share
-        size = norm if size is None else size + norm
-    assert total is not None
-    assert size is not None
-    largest = size.max()
-    alive = size > DEGENERATE**2 * largest
-    if bool((alive & (total.abs() <= DEGENERATE * size.sqrt())).any()):
-        return None
-    return torch.where(alive & (total < 0), -1.0, 1.0).double()
+def _unknowns(family: AnyFamily) -> tuple[int, int]:
+    """How many signs a family leaves: for each copy one a coordinate, or one a plane."""
+    if isinstance(family, DiscreteFamily):
+        return family.group.copies, family.group.n
+    if isinstance(family.group, ComplexScaling):
+        return family.group.copies, 1
+    return family.group.copies, axes(family).shape[1]
+
+
+def _without_pairs(ids: Tensor) -> Tensor:
+    """A sign that multiplies an entry twice does not multiply it."""
+    ids = ids.sort(0, descending=True).values
+    for i in range(len(ids) - 1):
+        pair = (ids[i] == ids[i + 1]) & (ids[i] >= 0)
+        ids[i] = ids[i].where(~pair, NONE)
+        ids[i + 1] = ids[i + 1].where(~pair, NONE)
+    return ids

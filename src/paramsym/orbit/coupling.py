@@ -4,9 +4,12 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations
 
 import numpy as np
+import torch
 
 from paramsym.family import Family
 from paramsym.ports import Port
+
+NOWHERE = -1
 
 
 def overlap(p: Port, q: Port) -> bool:
@@ -68,7 +71,8 @@ def components(families: Iterable[Family]) -> list[list[Family]]:
 
 def all_commute(families: Sequence[Family]) -> bool:
     """Whether the actions of different families are seen to commute: scalings do among each other,
-    others where they act along different axes, or on different entries."""
+    and with matrices all of whose coordinates they scale alike; others where they act along
+    different axes, or on different entries."""
     return all(_commute(a, b) for a, b in combinations(families, 2))
 
 
@@ -80,8 +84,20 @@ def _commute(a: Family, b: Family) -> bool:
     if b.terms and a.moves & b.moves:
         return False
     return not any(
-        overlap(p, q) and (p.view != q.view or bool(set(p.axes) & set(q.axes)))
+        overlap(p, q)
+        and (p.view != q.view or bool(set(p.axes) & set(q.axes)))
+        and not (a.group.diagonal and _is_uniform(p, q))
+        and not (b.group.diagonal and _is_uniform(q, p))
         for p in a.ports
         for q in b.ports
         if p.parameter == q.parameter
     )
+
+
+def _is_uniform(scaled: Port, port: Port) -> bool:
+    """Whether a scaling multiplies all rows that a copy of another port holds by one number."""
+    if scaled.view != port.view or scaled.axes != port.axes:
+        return False
+    held = scaled.spread(torch.arange(scaled.index[..., 0].numel()), NOWHERE).flatten()
+    rows = held[port.index.flatten(1)]
+    return bool((rows == rows[:, :1]).all())
