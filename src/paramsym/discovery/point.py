@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import final
 
@@ -20,21 +20,32 @@ LARGEST = 2**31
 @final
 @dataclass(frozen=True)
 class Point:
-    """Parameters, inputs, and the outputs there.
+    """Parameters and inputs, and the outputs there.
 
     Attributes:
         recording: The run that is made again.
         params: By canonical name, in float64.
         inputs: Value number → tensor, as `recording.inputs`.
-        outputs: Those of the run.
         seed: Seed of random ops.
     """
 
     recording: Recording
     params: Mapping[str, Tensor]
     inputs: Mapping[int, Tensor]
-    outputs: list[Tensor]
     seed: int
+
+    @property
+    def outputs(self) -> list[Tensor]:
+        """Those of the run."""
+        return self._evaluated[0]
+
+    @property
+    def gradient(self) -> dict[str, Tensor] | None:
+        """Derivative of a random function of the outputs, which is of size 1, by every parameter.
+
+        `None` where gradients cannot be had, or would need much memory.
+        """
+        return self._evaluated[1]
 
     def run(self, params: Mapping[str, Tensor]) -> list[Tensor]:
         """The outputs at other parameters."""
@@ -42,13 +53,14 @@ class Point:
 
     def change(self, params: Mapping[str, Tensor]) -> float:
         """Largest relative change of an output from here to other parameters."""
-        pairs = zip(self.run(params), self.outputs, strict=True)
-        return largest(0.0, *(relative_change(a, b) for a, b in pairs))
+        return _largest_change(self.run(params), self.outputs)
 
-    def of(self, recording: Recording) -> "Point":
-        """The same point of another run on the same parameters and inputs."""
-        outputs = replay(recording, self.params, self.inputs, seed=self.seed)
-        return replace(self, recording=recording, outputs=outputs)
+    def change_of(self, recording: Recording, params: Mapping[str, Tensor]) -> float:
+        """As `change`, of the outputs of another run on the same parameters and inputs."""
+        here, there = (
+            replay(recording, each, self.inputs, seed=self.seed) for each in (self.params, params)
+        )
+        return _largest_change(there, here)
 
     @property
     def is_finite(self) -> bool:
@@ -60,29 +72,32 @@ class Point:
         )
 
     @cached_property
-    def gradient(self) -> dict[str, Tensor] | None:
-        """Derivative of a random function of the outputs, which is of size 1, by every parameter.
-
-        `None` where gradients cannot be had, or would need much memory.
-        """
+    def _evaluated(self) -> tuple[list[Tensor], dict[str, Tensor] | None]:
+        """Outputs and gradient of one run."""
         if 8 * sum(map(math.prod, self.recording.shapes.values())) > LARGEST:
-            return None
+            return self.run(self.params), None
         leaves = {
             name: p.detach().requires_grad_() if p.is_floating_point() else p
             for name, p in self.params.items()
         }
+        with torch.enable_grad():
+            outputs = replay(unaltered(self.recording), leaves, self.inputs, seed=self.seed)
+            total = _random_function(outputs)
+        outputs = [y.detach() for y in outputs]
         try:
-            with torch.enable_grad():
-                outputs = replay(unaltered(self.recording), leaves, self.inputs, seed=self.seed)
-                total = _random_function(outputs)
-                if total is not None:
-                    total.backward()
+            if total is not None:
+                total.backward()
         except (NotImplementedError, RuntimeError):
-            return None
-        return {
+            return outputs, None
+        return outputs, {
             name: p.new_zeros(()).expand(p.shape) if p.grad is None else p.grad
             for name, p in leaves.items()
         }
+
+
+def _largest_change(outputs: Sequence[Tensor], references: Sequence[Tensor]) -> float:
+    changes = (relative_change(a, b) for a, b in zip(outputs, references, strict=True))
+    return largest(0.0, *changes)
 
 
 def _random_function(outputs: Sequence[Tensor]) -> Tensor | None:

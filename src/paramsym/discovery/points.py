@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from paramsym.discovery.point import Point
-from paramsym.discovery.recording import Recording, rejected, replay, widen
+from paramsym.discovery.recording import Recording, rejected, widen
 
 VANISHING_EPS = 1e-60
 """Stands in for the limit ε → 0: far below rounding beside any variance, yet no division by 0."""
@@ -58,8 +58,8 @@ def near_point(recording: Recording, generator: torch.Generator, seed: int) -> P
     for xs, is_last in ((moved, False), (inputs, False), (inputs, True)):
         if is_last:
             jittered = {name: widen(p) for name, p in recording.state.items()}
-        point = _at(recording, jittered, xs, seed)
-        if sum(y.numel() for y in point.outputs) == 0:
+        point = Point(recording, jittered, xs, seed)
+        if sum(y.numel() for y in _outputs(point)) == 0:
             raise ValueError(
                 "the model's outputs are empty, so that nothing can be checked. "
                 "Pass at least one sample, or `verify=False`."
@@ -85,18 +85,16 @@ def random_point(recording: Recording, generator: torch.Generator, seed: int) ->
     # A running variance is positive, a running mean may be.
     params |= {name: params[name].abs() for name in statistics}
     inputs = {i: _jitter(widen(x), generator) for i, x in recording.inputs.items()}
-    point = _at(recording, params, inputs, seed)
-    return point if point.is_finite else None
+    point = Point(recording, params, inputs, seed)
+    return point if _outputs(point) and point.is_finite else None
 
 
-def _at(
-    recording: Recording, params: Mapping[str, Tensor], inputs: Mapping[int, Tensor], seed: int
-) -> Point:
+def _outputs(point: Point) -> list[Tensor]:
+    """Those of a point, whatever they are; raises where the model does not run."""
     try:
-        outputs = replay(recording, params, inputs, seed=seed)
+        return point.outputs
     except RuntimeError as error:
-        raise rejected(recording.inputs.values(), error) from error
-    return Point(recording, params, inputs, outputs, seed)
+        raise rejected(point.recording.inputs.values(), error) from error
 
 
 def without_eps(recording: Recording, vanishing: list[tuple[int, str]]) -> Recording:

@@ -99,7 +99,7 @@ def _with_defects(
     exactness = Exactness(as_eps_vanishes=True)
     if guarded:
         word = zip(guarded, _sample(guarded, generator), strict=True)
-        defect = point.of(recording).change(act(word, point.params))
+        defect = point.change_of(recording, act(word, point.params))
         exactness = replace(exactness, defect=defect)
     return [
         replace(family, verified=True, exactness=exactness)
