@@ -1,6 +1,8 @@
 """Canonical gains: those that stand between a space and its readers are made 1."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import final
 
 import torch
 from torch import Tensor
@@ -12,15 +14,50 @@ from paramsym.ports import Frame, Port
 from paramsym.sharded import whole
 
 Params = Mapping[str, Tensor]
-Element = Callable[[Params], Tensor | None]
 
 DEGENERATE = 1e-7
 """Eigenvalues nearer than this, relative to the largest, count as equal: their eigenvectors would
 be lost to rounding. So does a number that is smaller, relative to its terms, count as zero."""
 
 
-def gain_scalings(families: Iterable[Family]) -> dict[Family, Element]:
-    """Scalings that move a gain which other families read, with the element that makes it ±1.
+@final
+@dataclass(frozen=True, eq=False)
+class HeldGain:
+    """A scaling that makes a gain ±1.
+
+    Attributes:
+        family: The scaling, by positive numbers or about a point.
+        port: Where it holds the gain.
+        about: The number from which the gain is counted.
+        exponent: The power of the scale by which it multiplies the gain.
+    """
+
+    family: Family
+    port: Port
+    about: float
+    exponent: float
+
+    def to_one(self, params: Params) -> Tensor | None:
+        """The element after which the gain is ±1; `None` where an entry of it is zero."""
+        gain = self.port.rows(whole(params[self.port.parameter]).double())[..., 0] - self.about
+        if bool((gain == 0).any()):
+            return None
+        return self.element(gain.abs() ** (-1 / self.exponent))
+
+    def element(self, scales: Tensor) -> Tensor:
+        """The group element with these scales."""
+        group = self.family.group
+        if not isinstance(group, Homothety):
+            return scales.reshape(group.shape)
+        a = scales.flatten()
+        g = group.identity().reshape(group.copies, 2, 2)
+        g[:, 0, 0], g[:, 0, 1] = a, group.centre * (1 - a)
+        return g.reshape(group.shape)
+
+
+def held_gains(families: Iterable[Family]) -> list[HeldGain]:
+    """Scalings that move a gain which other families read, and those of gains 1 + γ or in front of
+    fixed statistics, which have no Q.
 
     Rotations through a gain and shifts along 1/γ are then linear maps, and translations along
     constant directions (docs/derivations.md §30). A scaling that moves a gain which another one
@@ -28,54 +65,35 @@ def gain_scalings(families: Iterable[Family]) -> dict[Family, Element]:
     """
     families = list(families)
     gains = gains_read(families)
-    found: dict[Family, Element] = {}
-    taken: list[Port] = []
+    found: list[HeldGain] = []
     for family in families:
-        if isinstance(family.group, Homothety):
-            ports = [p for p in family.ports if p.parameter in _shifted(family)]
-        elif isinstance(family.group, PositiveScaling):
-            ports = [p for p in family.ports if p.parameter in gains and p.width == 1]
-        else:
+        group = family.group
+        if not isinstance(group, Homothety | PositiveScaling):
             continue
-        port = next((p for p in ports if not any(overlap(p, q) for q in taken)), None)
-        if port is None:
-            continue
-        taken.append(port)
-        found[family] = _to_one(family, port)
+        shifted = {term.target.parameter for term in family.terms}
+        for port in family.ports:
+            scaled = port.parameter not in shifted
+            own = (
+                not scaled or port.dual
+                if isinstance(group, Homothety)
+                else (port.parameter in gains)
+            )
+            if own and port.width == 1 and not any(overlap(port, gain.port) for gain in found):
+                about = group.centre if isinstance(group, Homothety) and not scaled else 0.0
+                exponent = -port.degree if port.dual else port.degree
+                found.append(HeldGain(family, port, about, exponent))
+                break
     return found
 
 
 def gains_read(families: Iterable[Family]) -> frozenset[str]:
-    """Parameters that the actions of families divide by: frames, and sources to the power −1."""
+    """Parameters that the actions of families divide by: frames, and inverse sources."""
     found: set[str] = set()
     for family in families:
         found |= {port.frame.parameter for port in family.ports if port.frame is not None}
-        found |= {s.slot.parameter for t in family.terms for s in t.sources if s.power == -1}
+        sources = [source for term in family.terms for source in term.sources]
+        found |= {s.slot.parameter for s in sources if s.power < 0 and not s.is_constant}
     return frozenset(found)
-
-
-def _shifted(family: Family) -> frozenset[str]:
-    return frozenset(term.target.parameter for term in family.terms)
-
-
-def _to_one(family: Family, port: Port) -> Element:
-    group = family.group
-
-    def element(params: Params) -> Tensor | None:
-        gain = port.rows(whole(params[port.parameter]).double())[..., 0]
-        if isinstance(group, Homothety):
-            gain = gain - group.centre
-        if bool((gain == 0).any()):
-            return None
-        a = gain.abs() ** (1 / port.degree if port.dual else -1 / port.degree)
-        if not isinstance(group, Homothety):
-            return a.reshape(group.shape)
-        g = group.identity().reshape(group.copies, 2, 2)
-        g[:, 0, 0] = a.flatten()
-        g[:, 0, 1] = group.centre * (1 - a.flatten())
-        return g.reshape(group.shape)
-
-    return element
 
 
 def hyperplane(family: Family, params: Params) -> Tensor | None:

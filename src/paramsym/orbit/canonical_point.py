@@ -16,9 +16,10 @@ from paramsym.family import Family
 from paramsym.groups import HyperplaneFixing, Translation
 from paramsym.orbit.balancing import can_balance
 from paramsym.orbit.canonical_balance import canonical_target
-from paramsym.orbit.canonical_gains import gain_scalings, gains_read, hyperplane
+from paramsym.orbit.canonical_gains import HeldGain, held_gains, hyperplane
 from paramsym.orbit.canonical_normal_form import normal_form
 from paramsym.orbit.canonical_order import contained, order
+from paramsym.orbit.canonical_residual import Residual, residual
 from paramsym.orbit.canonical_rotations import rotations, turning
 from paramsym.orbit.canonical_shifts import orthogonal_shifts, shifting
 from paramsym.orbit.canonical_signs import signs
@@ -98,16 +99,16 @@ def canonical(symmetry: Symmetry, params: Params) -> Canonical:
         word.append(GroupElement((family.name,), (family.group,), (g,)))
 
     settled: set[str] = set()
-    for family, find in gain_scalings(exact).items():
-        g = find(now)
+    held: list[HeldGain] = []
+    for gain in held_gains(exact):
+        g = gain.to_one(now)
         if g is None:
-            unfixed.append(family.name)
+            unfixed.append(gain.family.name)
         else:
-            settled.add(family.name)
-            move(family, g)
-    ones = gains_read(exact) & frozenset[str]().union(
-        *(family.moves for family in exact if family.name in settled)
-    )
+            held.append(gain)
+            settled.add(gain.family.name)
+            move(gain.family, g)
+    ones = {gain.port.parameter for gain in held}
     for family in (f for f in exact if isinstance(f.group, HyperplaneFixing)):
         g = hyperplane(family, now)
         if g is None:
@@ -116,13 +117,23 @@ def canonical(symmetry: Symmetry, params: Params) -> Canonical:
             settled.add(family.name)
             move(family, g)
     shifts = [family for family in exact if shifting(family)]
-    letters, restless = orthogonal_shifts(shifts, now)
-    unfixed += restless
-    for family, g in letters:
-        move(family, g)
+
+    def shift() -> None:
+        letters, restless = orthogonal_shifts(shifts, now)
+        unfixed.extend(restless)
+        for family, g in letters:
+            move(family, g)
+
+    shift()
     settled |= {family.name for family in shifts if isinstance(family.group, Translation)}
 
-    still_open = [f for f in exact if f.name not in settled and f.name not in unfixed]
+    still_open: list[Family] = []
+    led: dict[str, Residual] = {}
+    for family in (f for f in exact if f.name not in settled and f.name not in unfixed):
+        left = residual(family, held) if family.moves & ones else None
+        if left is not None:
+            led[family.name] = left
+        still_open.append(left.action if left else family)
     target, found = canonical_target(still_open, ones, now)
     unfixed += found
     for family in (f for f in still_open if is_linear_space(f) and f.name in target):
@@ -137,9 +148,12 @@ def canonical(symmetry: Symmetry, params: Params) -> Canonical:
             ties += found
             settled.add(family.name)
             move(family, g)
-    step = element_reaching(_all_free(symmetry), now, target, others="free")
-    now = symmetry.act(step, now)
-    word.append(step)
+    balanced = element_reaching(_open(symmetry, still_open), now, target, others="free")
+    for name, g in zip(balanced.names, balanced.tensors, strict=True):
+        for family, letter in led[name].letters(g) if name in led else [(symmetry[name], g)]:
+            move(family, letter)
+    if led:
+        shift()
 
     turned = [f for f in exact if turning(f) and f.name not in settled and f.name not in unfixed]
     for family in turned:
@@ -163,10 +177,11 @@ def canonical(symmetry: Symmetry, params: Params) -> Canonical:
     return Canonical(now, element, tuple(ties), tuple(dict.fromkeys(unfixed)))
 
 
-def _all_free(symmetry: Symmetry) -> Symmetry:
-    """The symmetry as if all parameters were trained: what is frozen can be moved all the same."""
+def _open(symmetry: Symmetry, families: list[Family]) -> Symmetry:
+    """The symmetry of some families, as if all parameters were trained: what is frozen can be moved
+    all the same."""
     parameters = tuple(replace(parameter, trainable=True) for parameter in symmetry.parameters)
-    return replace(symmetry, parameters=parameters)
+    return replace(symmetry, families=tuple(families), parameters=parameters, discrete=())
 
 
 def _turns_its_frame(family: DiscreteFamily, turned: list[Family]) -> bool:
