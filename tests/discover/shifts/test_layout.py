@@ -85,4 +85,4 @@ def test_more_letters_than_there_are() -> None:
     word, axes = target_axes(word, parts, (4,))
     many, letters = word.fresh([1] * 60)
     with pytest.raises(Irregular):
-        replace(many, shift=(*many.shift, *letters)).term("p", axes, 1.0)
+        replace(many, shift=(*many.shift, *letters)).term("p", axes[0], 1.0)

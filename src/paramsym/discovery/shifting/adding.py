@@ -24,6 +24,8 @@ from paramsym.discovery.shifting.values import Piece, Support
 class Sum(Op):
     """A change of a summand is one of the sum."""
 
+    weighs = True
+
     def tolerances(self, call: Call, outputs: list[Tolerance]) -> Mapping[Key, Tolerance]:
         return {
             key: unbroadcast(outputs[0], value.shape, call.shape) for key, value in call.values()
@@ -81,6 +83,23 @@ class Joined(Op):
         place[axis] = slice(start, start + size)
         labels[tuple(place)] = np.broadcast_to(own, full)
         return {0: piece.at(labels)}
+
+    def supports(self, call: Call) -> Mapping[int, tuple[Support, ...]]:
+        """What holds along the axis holds for a block of it, what holds of all parts for all."""
+        axis = _axis(call)
+        if call.record.op != "cat":
+            return {}
+        found, common = [], None
+        for key, _, start, size in _parts(call):
+            own = call.value(key).supports
+            found += [
+                replace(s, block=(start, start + size))
+                for s in own
+                if s.axis == axis and s.block is None
+            ]
+            rest = {s for s in own if s.axis != axis}
+            common = rest if common is None else common & rest
+        return {0: (*found, *sorted(common or (), key=repr))}
 
 
 def _of_part(whole: Tolerance, axis: int, start: int, size: int, total: int) -> Tolerance:

@@ -103,6 +103,15 @@ class Pool(Op):
             raise Refused
         return {0: piece}
 
+    def supports(self, call: Call) -> Mapping[int, tuple[Support, ...]]:
+        """Averages keep what holds of all that they average."""
+        _, value = next(call.values())
+        averages = "avg" in call.record.op or "linear" in call.record.op
+        if not averages or not _even(call):
+            return {}
+        places = range(len(value.shape) - _POOLS[call.record.op], len(value.shape))
+        return {0: tuple(s for s in value.supports if s.axis not in places)}
+
 
 def _even(call: Call) -> bool:
     """Whether the same at all positions gives the same at all positions: no zeros are averaged."""

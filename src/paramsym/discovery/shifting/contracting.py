@@ -12,6 +12,7 @@ from paramsym.discovery.shifting.layout import NONE
 from paramsym.discovery.shifting.registry import Call, Key, Op, Refused, op
 from paramsym.discovery.shifting.tolerance import Tolerance, joined_along, unread
 from paramsym.discovery.shifting.values import Piece, Support, Value, View
+from paramsym.discovery.shifting.weights import Weight, joined, vector_of
 from paramsym.discovery.shifting.words import (
     Axis,
     Factor,
@@ -34,27 +35,39 @@ class Product:
         letters: Letters of the axes of both.
         result: Letters of the axes of the output.
         number: What the sum is multiplied by.
+        power: Power to which the right one is taken, where it is no sum.
     """
 
     keys: tuple[Key, Key]
     letters: tuple[Letters, Letters]
     result: Letters
     number: float = 1.0
+    power: int = 1
 
 
 def tolerance_of_factor(
     call: Call, product: Product, side: int, output: Tolerance
 ) -> Tolerance | None:
-    """Changes of one factor that go unnoticed whatever the other is."""
+    """Changes of one factor that go unnoticed whatever the other is; or, for a parameter with one
+    entry for each of the positions that a change must treat alike, divided by it."""
     own, other = product.letters[side], product.letters[1 - side]
     value, partner = (call.value(product.keys[k]) for k in (side, 1 - side))
     if output.is_unread:
         return unread(len(own))
     along_partner = {x for x, size in zip(other, partner.shape, strict=True) if size > 1}
     spread = [a for a, x in enumerate(product.result) if x in along_partner]
-    if not all(output.frees(a) for a in spread):
-        return None
     sizes = dict(zip(own, value.shape, strict=True))
+    held = [a for a in spread if not output.frees(a)]
+    if held:
+        name = vector_of(partner.view)
+        alone = len(held) == 1 and len(along_partner) == 1 and sizes.get(product.result[held[0]], 1)
+        if name is None or not alone > 1:
+            return None
+        power = product.power if side == 0 else 1
+        weights = joined(output.weights, [Weight(held[0], name, -power)])
+        if weights is None:
+            return None
+        output = replace(output, weights=weights)
     repeated = [a for a, x in enumerate(product.result) if sizes.get(x, 1) == 1]
     output = joined_along(output, repeated)
     place = {x: a for a, x in enumerate(product.result)}
@@ -64,7 +77,10 @@ def tolerance_of_factor(
     squeezed = output.labels.reshape([output.labels.shape[place[x]] for x in kept])
     labels = squeezed.transpose(order).reshape(extent)
     free = {a for a, x in enumerate(own) if x not in place or place[x] in output.free}
-    return Tolerance(labels, frozenset(free), output.cause)
+    letters = product.result
+    return output.seen_as(
+        labels, frozenset(free), lambda a: own.index(letters[a]) if letters[a] in own else None
+    )
 
 
 def through_parameter(
@@ -192,6 +208,8 @@ def _read_along(
 class Contraction(Op):
     """A product of two arguments, and what is added to it."""
 
+    weighs = True
+
     def product(self, call: Call) -> Product | None:
         """The product; `None` where the call is not one."""
         raise NotImplementedError
@@ -226,7 +244,8 @@ class Contraction(Op):
             )
             labels = labels.reshape(labels.shape[: len(places)])
             free = frozenset(i for i, a in enumerate(places) if a in back.free)
-            found[key] = Tolerance(labels, free, back.cause)
+            axis = {a: i for i, a in enumerate(places)}
+            found[key] = back.seen_as(labels, free, axis.get)
         return found
 
     def push(self, call: Call, key: Key, piece: Piece) -> Mapping[int, Piece]:
@@ -257,7 +276,7 @@ class Contraction(Op):
         if len(summed) != 1 or summed[0] not in letters:
             raise Refused
         axis = letters.index(summed[0])
-        total = [s for s in other.supports if s.axis == axis and s.gain is None and s.bias is None]
+        total = [s for s in other.supports if s.axis == axis and s.is_sum and s.bias is None]
         at = own.index(summed[0])
         if not total or piece.labels.shape[at] > 1:
             raise Refused
@@ -282,7 +301,7 @@ class Contraction(Op):
             ones = {
                 letters[s.axis]
                 for s in weights.supports
-                if s.gain is None and s.bias is None and s.constant == 1
+                if s.is_sum and s.bias is None and s.constant == 1
             }
             summed = {x for x in own if x not in product.result}
             for s in value.supports:
@@ -360,8 +379,11 @@ class Einsum(Contraction):
         return Product(keys, (tuple(letters[0]), tuple(letters[1])), tuple(output))
 
 
+@dataclass(frozen=True)
 class Entrywise(Contraction):
-    """A product of entries, with broadcasting."""
+    """A product of entries, with broadcasting; or a quotient, with power −1."""
+
+    power: int = 1
 
     def product(self, call: Call) -> Product | None:
         values = list(call.values())
@@ -370,4 +392,4 @@ class Entrywise(Contraction):
         names = tuple(f"x{k}" for k in range(len(call.shape)))
         (left, a), (right, b) = values
         letters = tuple(names[len(names) - len(v.shape) :] for v in (a, b))
-        return Product((left, right), (letters[0], letters[1]), names)
+        return Product((left, right), (letters[0], letters[1]), names, power=self.power)

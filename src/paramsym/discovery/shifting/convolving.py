@@ -15,6 +15,8 @@ from paramsym.discovery.shifting.values import Piece
 class Convolution(Op):
     """A linear map of channels, position by position."""
 
+    weighs = True
+
     def tolerances(self, call: Call, outputs: list[Tolerance]) -> Mapping[Key, Tolerance]:
         tolerance, found = outputs[0], {}
         ndim = len(call.shape)
@@ -25,14 +27,41 @@ class Convolution(Op):
         if call["bias"] is not None:
             back = joined_along(tolerance, others)
             free = frozenset({0} if 1 in back.free else ())
-            found["bias", 0] = Tolerance(back.labels.reshape(-1), free, back.cause)
+            found["bias", 0] = back.seen_as(back.labels.reshape(-1), free, _of_channels)
         transposed = call.get("transposed", False)
         if call["groups"] == 1 and not transposed and all(tolerance.frees(a) for a in others):
             back = joined_along(tolerance, others)
             labels = back.labels.reshape(-1, *[1] * (ndim - 1))
             free = frozenset(range(1, ndim)) | ({0} if 1 in back.free else set())
-            found["weight", 0] = Tolerance(labels, free, back.cause)
+            found["weight", 0] = back.seen_as(labels, free, _of_channels)
         return found
+
+    def product(self, call: Call) -> Product | None:
+        """The sum over channels and taps, as if positions in front of and behind the kernel were
+        the same; `None` for other kinds of convolutions."""
+        ndim = len(call.shape)
+        batched = ndim == len(call["weight"].shape)
+        if not batched or call["groups"] != 1 or call.get("transposed", False):
+            return None
+        places = tuple(f"x{k}" for k in range(ndim - 2))
+        kernel = tuple(f"k{k}" for k in range(ndim - 2))
+        letters = (("b", "i", *places), ("o", "i", *kernel))
+        return Product((("input", 0), ("weight", 0)), letters, ("b", "o", *places))
+
+    def inner_taps(self, call: Call, axis: int) -> tuple[int, int]:
+        """The block of taps along an axis of the weight that lie on the input, and not on padding,
+        for every output."""
+        k = axis - 2
+        size, length = call["weight"].shape[axis], call["input"].shape[axis]
+        stride, dilation = (_along(call[name], k) for name in ("stride", "dilation"))
+        padding = call["padding"]
+        if padding == "same":
+            padding = dilation * (size - 1) // 2
+        padding = 0 if padding == "valid" else _along(padding, k)
+        last = stride * (call.shape[axis] - 1)
+        inside = [0 <= dilation * t - padding < length - last for t in range(size)]
+        taps = np.flatnonzero(inside)
+        return (int(taps[0]), int(taps[-1]) + 1) if len(taps) else (0, 0)
 
     def push(self, call: Call, key: Key, piece: Piece) -> Mapping[int, Piece]:
         ndim = len(call.shape)
@@ -70,3 +99,14 @@ class Convolution(Op):
         made = through_parameter(product, 0, piece.at(labels), view, shape)
         full = (call.shape[0], groups, outputs // groups, *call.shape[2:])
         return {0: made.at(Reshape(call.shape).labels(made.labels, full))}
+
+
+def _of_channels(axis: int) -> int | None:
+    """The axis of a bias or a weight for that of the channels."""
+    return 0 if axis == 1 else None
+
+
+def _along(given: int | list[int], k: int) -> int:
+    """An argument's number for one of the axes of positions."""
+    numbers = np.atleast_1d(given)
+    return int(numbers[k if len(numbers) > 1 else 0])

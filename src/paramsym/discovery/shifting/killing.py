@@ -35,8 +35,8 @@ def families_killed(
     name: str, shape: tuple[int, ...], tolerance: Tolerance | None
 ) -> Iterator[Family]:
     """The family of what one parameter may do by itself."""
-    if tolerance is None:
-        return
+    if tolerance is None or any(w.parameter == name for w in tolerance.weights):
+        return  # what it reads must not change by it
     labels = tolerance.labels
     for axis in sorted(tolerance.free):
         labels = _with_positions(labels, axis, shape[axis])
@@ -47,7 +47,8 @@ def families_killed(
     cause = " and ".join(sorted(tolerance.cause))
     for component in _regular(numbered):
         size = int(component.max()) + 1
-        term = term_on(name, shape, Word.identity(size), component, 1.0)
+        word, weights = Word.identity(size), tolerance.weights
+        term = term_on(name, shape, word, component, 1.0, weights)
         yield Family(f"{name} ({cause})", Translation(size), terms=(term,))
 
 

@@ -9,13 +9,15 @@ from paramsym.discovery.shifting.supporting import times
 from paramsym.discovery.shifting.tolerance import Tolerance
 from paramsym.discovery.shifting.values import Piece, Support
 
-_ENTRYWISE = Entrywise()
+_ENTRYWISE, _QUOTIENT = Entrywise(), Entrywise(-1)
 
 
 @op("mul", "neg")
 class Multiplication(Op):
     """By a number it only changes the size; by a parameter it is a word; by data it passes where
     nothing is noticed."""
+
+    weighs = True
 
     def tolerances(self, call: Call, outputs: list[Tolerance]) -> Mapping[Key, Tolerance]:
         if _number(call) is not None:
@@ -36,12 +38,14 @@ class Multiplication(Op):
 class Division(Op):
     """Only the numerator passes."""
 
+    weighs = True
+
     def tolerances(self, call: Call, outputs: list[Tolerance]) -> Mapping[Key, Tolerance]:
         if _number(call) is not None:
             return {key: outputs[0] for key, _ in call.values()}
         if call.get("rounding_mode"):
             return {}
-        found = _ENTRYWISE.tolerances(call, outputs)
+        found = _QUOTIENT.tolerances(call, outputs)
         return {key: tolerance for key, tolerance in found.items() if key[0] == "self"}
 
     def push(self, call: Call, key: Key, piece: Piece) -> Mapping[int, Piece]:

@@ -3,19 +3,22 @@ which shifts what it gives by the constant c v."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from math import prod
 from typing import final
 
 import numpy as np
 
-from paramsym.discovery.labels import Labels, compress
-from paramsym.discovery.shifting.contracting import Contraction
+from paramsym.discovery.labels import Labels
+from paramsym.discovery.shifting.layout import NONE
 from paramsym.discovery.shifting.looking_up import LookUp
 from paramsym.discovery.shifting.pushing import Pushed, push
+from paramsym.discovery.shifting.reading import Reading, readings_of
 from paramsym.discovery.shifting.taking_up import families_of
 from paramsym.discovery.shifting.tolerance import Tolerance, none_spanned
 from paramsym.discovery.shifting.uses import final_uses
-from paramsym.discovery.shifting.values import Piece, Support, View
+from paramsym.discovery.shifting.values import Piece
 from paramsym.discovery.shifting.walk import Run, Use
+from paramsym.discovery.shifting.weights import Weight
 from paramsym.discovery.shifting.words import Axis, Factor, Irregular, Word, placed
 from paramsym.family import Family
 from paramsym.terms import Term
@@ -24,7 +27,7 @@ from paramsym.terms import Term
 def families_null(
     run: Run, name: str, killed: Tolerance | None, *, as_table: bool
 ) -> Iterator[Family]:
-    """Shifts of a reader along its null direction, and of what takes up the constant.
+    """Shifts of a reader along its null directions, and of what takes up the constant.
 
     Args:
         run: The run.
@@ -34,169 +37,145 @@ def families_null(
             its shifts along any direction would contain.
     """
     uses = final_uses(run, name)
-    reading = next((r for use in uses if (r := reading_of(run, use))), None)
-    if reading is None:
-        return
-    source = NullDirection(run, name, reading, tuple(uses))
-    families = list(families_of(source, reading.rows(), killed))
-    if not families and as_table and len(uses) > 1:
-        # A table as well: only what all of its rows have in common is the same for all data.
-        families = list(families_of(source, np.zeros_like(reading.rows()), killed))
-    yield from families
+    readings = next((found for use in uses if (found := list(readings_of(run, use)))), [])
+    for reading in readings:
+        source = NullDirection(run, name, reading, tuple(uses), _weight(run, name, reading, killed))
+        components = reading.components()
+        families = list(families_of(source, components, killed))
+        if not families and as_table and len(uses) > 1:
+            # A table as well: only what all of its rows have in common is the same for all data.
+            families = list(families_of(source, np.zeros_like(components), killed))
+        yield from families
 
 
-@final
-@dataclass(frozen=True)
-class Reading:
-    """A parameter that reads a value of which a support is known.
-
-    Attributes:
-        use: Where.
-        view: As what the parameter is seen there.
-        axis: The axis of the parameter (of `view.shape`) that is summed.
-        support: The fact.
-    """
-
-    use: Use
-    view: View
-    axis: int
-    support: Support
-
-    def rows(self) -> Labels:
-        """A component for every row of the parameter."""
-        lengths = [b - a for a, b in self.view.blocks]
-        lengths[self.axis] = 1
-        return np.arange(int(np.prod(lengths))).reshape(lengths)
-
-    def same_as(self, other: "Reading | None") -> bool:
-        return (
-            other is not None
-            and (self.view.shape, self.view.blocks, self.axis)
-            == (other.view.shape, other.view.blocks, other.axis)
-            and replace(self.support, axis=0) == replace(other.support, axis=0)
-        )
-
-
-def reading_of(run: Run, use: Use) -> Reading | None:
-    """What a use of a parameter reads, if something is known of it."""
-    step = run.steps[use.step]
-    if not isinstance(step.op, Contraction):
+def _weight(run: Run, name: str, reading: Reading, killed: Tolerance | None) -> Weight | None:
+    """By what rows are divided in the changes of the reader that go unnoticed by themselves."""
+    view, shape = reading.view, run.parameters[name].shape
+    if killed is None or len(killed.weights) != 1 or view.shape != shape:
         return None
-    product = step.op.product(step.call)
-    if product is None or use.key not in product.keys:
-        return None
-    side = product.keys.index(use.key)
-    own, other = product.letters[side], product.letters[1 - side]
-    value, read = step.call.value(use.key), step.call.value(product.keys[1 - side])
-    summed = [x for x in own if x not in product.result]
-    if len(summed) != 1 or value.view is None or summed[0] not in other:
-        return None
-    axes = value.view.axes[own.index(summed[0])]
-    supports = [s for s in read.supports if s.axis == other.index(summed[0])]
-    if len(axes) != 1 or not supports:
-        return None
-    seen = {a for axis in value.view.axes for a in axis}
-    rest = (block for a, block in enumerate(value.view.blocks) if a not in seen)
-    alone = all(stop - start == 1 for start, stop in rest)
-    return Reading(use, value.view, axes[0], supports[0]) if alone else None
+    (weight,) = killed.weights
+    summed = {reading.axis, *(a for a, _ in reading.taps)}
+    rows = [a for a, size in enumerate(shape) if a not in summed and size > 1]
+    whole = view.blocks[weight.axis] == (0, shape[weight.axis])
+    return weight if rows == [weight.axis] and whole and weight.parameter != name else None
 
 
 @final
 @dataclass(frozen=True)
 class NullDirection:
-    """Shifts of a reader along its null direction."""
+    """Shifts of a reader along its null direction.
+
+    Attributes:
+        run: The run.
+        name: The reader.
+        reading: What it reads, and where.
+        uses: Where it is used.
+        weight: By what the rows of the shift are multiplied.
+    """
 
     run: Run
     name: str
     reading: Reading
     uses: tuple[Use, ...]
+    weight: Weight | None = None
 
     def pushed(self, places: Labels) -> Pushed:
-        n = int(places.max()) + 1
+        rows, taps = self._rows(places)
+        if rows is None:
+            return Pushed(np.ones(int(places.max()) + 1, dtype=bool))
+        count = int(rows.max()) + 1
+        by_row = self._pushed(rows, count, Word.identity(count))
+        if taps == 1 and self.weight is None:
+            return by_row
+        # What rows do is seen on rows; the terms are of the whole shift.
+        word = Word({0: taps, 1: count}, (0, 1), (), (1,)) if taps > 1 else Word.identity(count)
+        whole = self._pushed(rows, taps * count, self._weighed(word, count))
+        events = [(what, np.tile(mask, taps)) for what, mask in by_row.events]
+        seen = np.tile(by_row.seen, taps) | whole.seen
+        return Pushed(seen, events, whole.terms, by_row.partial or whole.partial)
+
+    def _pushed(self, rows: Labels, n: int, word: Word) -> Pushed:
         starts = []
         for use in self.uses:
-            start = self._start(use, places, n)
+            start = self._start(use, rows, word)
             if start is None:
                 return Pushed(np.ones(n, dtype=bool))
             starts += start
         return push(self.run, self.name, n, starts)
 
-    def _start(self, use: Use, places: Labels, n: int) -> list[tuple[int, Piece]] | None:
+    def _rows(self, places: Labels) -> tuple[Labels | None, int]:
+        """Numbers of the rows that have components, and how many taps each has; `None` where they
+        have not all the same."""
+        axes = tuple(a for a, _ in self.reading.taps)
+        filled = places != NONE
+        rows, taps = filled.any(axis=axes, keepdims=True), filled
+        for a in range(places.ndim):
+            if a not in axes:
+                taps = taps.any(axis=a, keepdims=True)
+        rows_at, taps_at = (np.where(x, x.cumsum().reshape(x.shape) - 1, 0) for x in (rows, taps))
+        count = int(rows.sum())
+        numbered = np.where(rows & taps, rows_at + count * taps_at, NONE)
+        if axes and not np.array_equal(numbered, places):
+            return None, 0
+        return (np.where(rows, rows_at, NONE), int(taps.sum())) if axes else (places, 1)
+
+    def _start(self, use: Use, rows: Labels, word: Word) -> list[tuple[int, Piece]] | None:
         """What the shift does where the parameter is used; `None` if that depends on data."""
         step = self.run.steps[use.step]
         output = step.outputs[0]
         if output is None:
             return None
-        reading = reading_of(self.run, use)
-        if self.reading.same_as(reading):
-            assert reading is not None
-            labels = self._on_output(reading, places)
-            word = self._constant(Word.identity(n))
-            return [] if word is None else [(output, Piece(word, labels))]
-        if isinstance(step.op, LookUp) and n == 1 and bool((places == 0).all()):
-            value = step.call.value(use.key)
-            ndim = len(step.call.shape)
-            whole = value.view is not None and value.view.is_whole
-            if not whole or self.reading.axis != len(value.shape) - 1:
-                return None
-            word, letter = self._direction(Word.identity(1))
-            if letter is None:
-                return [(output, Piece(word, np.zeros((1,) * ndim, dtype=np.int64)))]
-            size = word.sizes[letter]
-            labels = np.arange(size).reshape((1,) * (ndim - 1) + (size,))
-            return [(output, Piece(replace(word, result=(letter,)), labels))]
+        alike = [r for r in readings_of(self.run, use) if self.reading.same_as(r)]
+        if alike:
+            labels = alike[0].on_output(rows, step.call.value(use.key).shape)
+            constant = self._constant(word)
+            return [] if constant is None else [(output, Piece(constant, labels))]
+        if isinstance(step.op, LookUp) and word.size == 1 and bool((rows == 0).all()):
+            return self._of_table(use, output)
         return None
 
-    def _on_output(self, reading: Reading, places: Labels) -> Labels:
-        step = self.run.steps[reading.use.step]
-        assert isinstance(step.op, Contraction)
-        product = step.op.product(step.call)
-        assert product is not None
-        own = product.letters[product.keys.index(reading.use.key)]
-        view = reading.view
-        order = [a for axis in view.axes for a in axis]
-        rest = [a for a in range(places.ndim) if a not in order]
-        value = step.call.value(reading.use.key)
-        lengths = [
-            1 if view.axes[k] == (reading.axis,) else size for k, size in enumerate(value.shape)
-        ]
-        full = np.broadcast_to(
-            places, [1 if a == reading.axis else b[1] - b[0] for a, b in enumerate(view.blocks)]
-        )
-        there = full.transpose([*order, *rest]).reshape(
-            [n if view.axes[k] else 1 for k, n in enumerate(lengths)]
-        )
-        sizes = dict(zip(own, there.shape, strict=True))
-        kept = [x for x in product.result if x in own]
-        moved = there.transpose([*(own.index(x) for x in kept),
-                                 *(a for a, x in enumerate(own) if x not in kept)])  # fmt: skip
-        return compress(moved.reshape([sizes.get(x, 1) for x in product.result]))
+    def _of_table(self, use: Use, output: int) -> list[tuple[int, Piece]] | None:
+        """The same shift of all rows, where data choose among them."""
+        step = self.run.steps[use.step]
+        value, ndim = step.call.value(use.key), len(step.call.shape)
+        whole = value.view is not None and value.view.is_whole
+        last = self.reading.axis == len(value.shape) - 1
+        if not whole or not last or self.reading.support.block is not None:
+            return None
+        word, letter = self._direction(Word.identity(1))
+        if letter is None:
+            return [(output, Piece(word, np.zeros((1,) * ndim, dtype=np.int64)))]
+        size = word.sizes[letter]
+        labels = np.arange(size).reshape((1,) * (ndim - 1) + (size,))
+        return [(output, Piece(replace(word, result=(letter,)), labels))]
+
+    def _weighed(self, word: Word, count: int) -> Word:
+        if self.weight is None:
+            return word
+        axis = Axis(word.result[0], count, 0, count)
+        factor = Factor(self.weight.parameter, (axis,), self.weight.power)
+        return replace(word, factors=(*word.factors, factor))
 
     def _constant(self, word: Word) -> Word | None:
         """c v; `None` where c is 0."""
-        step = self.run.steps[self.reading.use.step]
-        assert isinstance(step.op, Contraction)
-        product = step.op.product(step.call)
-        assert product is not None
-        support = self.reading.support
+        support, number = self.reading.support, self.reading.product.number
         if support.bias is None:
-            number = support.constant * product.number
-            return word.times(number) if number else None
-        (size,) = self.run.parameters[support.bias].shape
+            return word.times(support.constant * number) if support.constant else None
+        size = prod(self.run.parameters[support.bias].shape)
         word, (letter,) = word.fresh((size,))
         axis = (Axis(letter, size, 0, size),)
         factors = [Factor(support.bias, axis)]
         if support.gain is not None:
             gain, offset = support.gain
             factors.append(Factor(gain, axis, -1, offset))
-        return replace(word, factors=(*word.factors, *factors)).times(product.number)
+        return replace(word, factors=(*word.factors, *factors)).times(number)
 
     def _direction(self, word: Word) -> tuple[Word, int | None]:
         """v times n, and the letter of n; none where n is constant."""
         if self.reading.support.gain is None:
             return word, None
         gain, offset = self.reading.support.gain
-        (size,) = self.run.parameters[gain].shape
+        size = prod(self.run.parameters[gain].shape)
         word, (letter,) = word.fresh((size,))
         factor = Factor(gain, (Axis(letter, size, 0, size),), -1, offset)
         return replace(word, factors=(*word.factors, factor)), letter
@@ -207,24 +186,34 @@ class NullDirection:
         view, axes = self.reading.view, []
         for a, (size, (start, stop)) in enumerate(zip(view.shape, view.blocks, strict=True)):
             if a == self.reading.axis or not parts[a]:
+                if a == self.reading.axis and self.reading.support.block is not None:
+                    first, last = self.reading.support.block
+                    start, stop = start + first, start + last
                 own = letter if a == self.reading.axis else None
                 if own is None:
                     word, (own,) = word.fresh((stop - start,))
-                axes.append(Axis(own, size, start, stop))
+                axes.append([Axis(own, size, start, stop)])
                 continue
             if len(parts[a]) > 1 and (start, stop) != (0, size):
                 raise Irregular
+            made = []
             for part in parts[a]:
                 own = part.letter
                 if own is None:
                     word, (own,) = word.fresh((part.stop - part.start,))
                 size = part.size if (start, stop) == (0, view.shape[a]) else view.shape[a]
-                axes.append(Axis(own, size, start + part.start, start + part.stop))
-        return word.term(self.name, axes, 1.0)
+                made.append(Axis(own, size, start + part.start, start + part.stop))
+            axes.append(made)
+        if self.weight is not None:
+            along = tuple(axes[self.weight.axis])
+            factor = Factor(self.weight.parameter, along, self.weight.power)
+            word = replace(word, factors=(*word.factors, factor))
+        return word.term(self.name, [axis for own in axes for axis in own], 1.0)
 
     def spanned(self, places: Labels, killed: Tolerance | None) -> Labels:
         whole = self.reading.view.shape == self.run.parameters[self.name].shape
-        if killed is None or not whole or self.reading.axis not in killed.free:
+        known = killed is not None and whole and self.reading.axis in killed.free
+        if killed is None or not known or bool(killed.weights) != (self.weight is not None):
             return none_spanned(places)
         return killed.spanned(places)
 

@@ -15,7 +15,8 @@ from paramsym.discovery.shifting.layout import NONE
 from paramsym.discovery.shifting.registry import Call, Op
 from paramsym.discovery.shifting.values import Piece, Pivot
 from paramsym.discovery.shifting.walk import Run, Use
-from paramsym.discovery.shifting.words import Irregular, Word, placed, target_axes
+from paramsym.discovery.shifting.weights import Weights
+from paramsym.discovery.shifting.words import Factor, Irregular, Word, placed, target_axes
 from paramsym.terms import Term
 
 
@@ -171,13 +172,20 @@ def _taken_up(run: Run, pivot: Pivot, piece: Piece, result: Pushed) -> list[Term
 
 
 def term_on(
-    parameter: str, shape: tuple[int, ...], word: Word, labels: Labels, coefficient: float
+    parameter: str,
+    shape: tuple[int, ...],
+    word: Word,
+    labels: Labels,
+    coefficient: float,
+    weights: Weights = (),
 ) -> Term:
-    """The word, added to a parameter where its labels say.
+    """The word, added to a parameter where its labels say, times the weights of its axes.
 
     Raises:
         Irregular: If they have no structure.
     """
     word, parts = placed(word, labels)
     word, axes = target_axes(word, parts, shape)
-    return word.term(parameter, axes, coefficient)
+    factors = (Factor(w.parameter, tuple(axes[w.axis]), w.power) for w in weights)
+    word = replace(word, factors=(*word.factors, *factors))
+    return word.term(parameter, [axis for own in axes for axis in own], coefficient)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, TypeVar, final
 
 from paramsym.discovery.calls import BoundCall
 from paramsym.discovery.shifting.tolerance import Tolerance
@@ -32,7 +32,13 @@ class Call(BoundCall):
 
 class Op:
     """What an op does to shifts. The answers of this class refuse: an op that says nothing notices
-    every change, and passes nothing on."""
+    every change, and passes nothing on.
+
+    Attributes:
+        weighs: Whether it takes tolerances with weights. To others they are shown as none.
+    """
+
+    weighs: ClassVar[bool] = False
 
     def tolerances(self, call: Call, outputs: list[Tolerance]) -> Mapping[Key, Tolerance]:
         """Changes of the arguments that go unnoticed, where those of the outputs do. Arguments that
@@ -64,10 +70,13 @@ OPS: dict[str, Op] = {}
 """What is known, by the name of the op."""
 
 
-def op(*names: str) -> Callable[[type[Op]], type[Op]]:
+Known = TypeVar("Known", bound=Op)
+
+
+def op(*names: str) -> Callable[[type[Known]], type[Known]]:
     """Register an `Op` for ops, by their names."""
 
-    def register(cls: type[Op]) -> type[Op]:
+    def register(cls: type[Known]) -> type[Known]:
         for name in names:
             assert name not in OPS, name
             OPS[name] = cls()

@@ -20,6 +20,7 @@ from paramsym.discovery.shifting.tolerance import (
     matching,
     pinned,
     reshaped,
+    reshaped_axis,
     reshaped_labels,
 )
 from paramsym.discovery.shifting.values import View
@@ -92,12 +93,7 @@ class Reshape:
         return replace(view, axes=tuple(axes))
 
     def axis(self, axis: int, shape: Shape) -> int | None:
-        for left, right in matching(shape, self.new):
-            if axis in left:
-                long = [k for k in left if shape[k] > 1]
-                wide = [k for k in right if self.new[k] > 1]
-                return wide[0] if long == [axis] and len(wide) == 1 else None
-        return None
+        return reshaped_axis(axis, shape, self.new)
 
 
 def _split(
@@ -136,7 +132,7 @@ class Permute:
     def tolerance(self, tolerance: Tolerance, shape: Shape) -> Tolerance:
         back = np.argsort(self.order)
         free = frozenset(self.order[a] for a in tolerance.free)
-        return replace(tolerance, labels=tolerance.labels.transpose(back), free=free)
+        return tolerance.seen_as(tolerance.labels.transpose(back), free, self.order.__getitem__)
 
     def view(self, view: View, shape: Shape) -> View | None:
         return replace(view, axes=tuple(view.axes[a] for a in self.order))
@@ -165,6 +161,8 @@ class Take:
         labels, axis, size = tolerance.labels, self.along, shape[self.along]
         covers = len(np.unique(self.index)) == size
         if covers and labels.shape[axis] == 1:
+            if self.axis(axis, shape) is None and any(w.axis == axis for w in tolerance.weights):
+                return tolerance.plain()
             return tolerance
         if len(np.unique(self.index)) < len(self.index):  # repeated
             return pinned(len(shape))
@@ -179,7 +177,7 @@ class Take:
         free = tolerance.free
         if len(self.index) == 1:  # of size 1, and so free as such; the others are not read
             free = free | {axis}
-        return Tolerance(result, free, tolerance.cause)
+        return tolerance.seen_as(result, free, lambda a: None if a == axis else a)
 
     def view(self, view: View, shape: Shape) -> View | None:
         steps = np.diff(self.index)
@@ -225,8 +223,8 @@ class Expand:
         ]
         tolerance = joined_along(tolerance, repeated)
         free = frozenset(a - lead for a in tolerance.free if a >= lead)
-        return replace(tolerance, labels=tolerance.labels.reshape(tolerance.labels.shape[lead:]),
-                       free=free)  # fmt: skip
+        labels = tolerance.labels.reshape(tolerance.labels.shape[lead:])
+        return tolerance.seen_as(labels, free, lambda a: a - lead)
 
     def view(self, view: View, shape: Shape) -> View | None:
         lead = len(self.new) - len(shape)

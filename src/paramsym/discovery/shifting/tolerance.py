@@ -7,8 +7,8 @@ position along the axes that are *free*: LayerNorm leaves one label, and all axe
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -17,6 +17,7 @@ from scipy.sparse.csgraph import connected_components
 
 from paramsym.discovery.labels import Labels, compress
 from paramsym.discovery.shifting.layout import NONE
+from paramsym.discovery.shifting.weights import Weights, moved
 
 PINNED = NONE
 """The label of entries that must not change."""
@@ -35,11 +36,14 @@ class Tolerance:
             the same.
         free: Axes along which entries with one label may change independently.
         cause: Ops that remove such changes.
+        weights: What a change that is constant on every class is multiplied by, along axes that are
+            not free.
     """
 
     labels: Labels
     free: frozenset[int]
     cause: frozenset[str] = frozenset()
+    weights: Weights = ()
 
     @property
     def is_pinned(self) -> bool:
@@ -48,6 +52,25 @@ class Tolerance:
     @property
     def is_unread(self) -> bool:
         return bool((self.labels == UNREAD).all())
+
+    def plain(self) -> "Tolerance":
+        """Those of the changes that are constant on classes as they are: none, with weights."""
+        if not self.weights:
+            return self
+        labels = np.where(self.labels == UNREAD, UNREAD, PINNED)
+        return replace(self, labels=labels, weights=())
+
+    def seen_as(
+        self, labels: Labels, free: frozenset[int], axis: Callable[[int], int | None]
+    ) -> "Tolerance":
+        """The same changes of a value with other axes, labels and free axes; `axis` says which new
+        one an old one is."""
+        weights = moved(self.weights, axis)
+        if weights is None:
+            return Tolerance(labels, free, self.cause, self.weights).plain()
+        # Along a free axis a class has one position, and what it is multiplied by says nothing.
+        weights = tuple(w for w in weights if w.axis not in free)
+        return Tolerance(labels, free, self.cause, weights)
 
     def frees(self, axis: int) -> bool:
         """Whether a change that varies along an axis in any way goes unnoticed."""
@@ -58,7 +81,7 @@ class Tolerance:
         this tolerance: those with an entry that is pinned, or in one class with other labels."""
         ndim = labels.ndim
         axes = [a for a in range(ndim) if a in self.free and labels.shape[a] > 1]
-        own = self.labels
+        own = self.plain().labels
         for axis in axes:
             own = _with_position(own, axis, labels.shape[axis])
         change, own = (x.ravel() for x in np.broadcast_arrays(labels, own))
@@ -117,6 +140,12 @@ def meet(a: Tolerance, b: Tolerance) -> Tolerance:
         return b
     if b.is_unread or a.is_pinned:
         return a
+    if a.weights != b.weights:
+        # Where one leaves an axis free, what the other multiplies by along it is one number.
+        if not all(w.axis in b.free for w in set(a.weights) - set(b.weights)):
+            a = a.plain()
+        if not all(w.axis in a.free for w in set(b.weights) - set(a.weights)):
+            b = b.plain()
     free = a.free & b.free
     left, right = a.labels, b.labels
     for axis in free:  # there the classes are apart position by position
@@ -124,7 +153,8 @@ def meet(a: Tolerance, b: Tolerance) -> Tolerance:
         if size > 1:
             left, right = (_with_position(x, axis, size) for x in (left, right))
     labels = compress(_joined(left, right))
-    return Tolerance(labels, free, a.cause | b.cause)
+    weights = tuple(sorted({*a.weights, *b.weights}))
+    return Tolerance(labels, free, a.cause | b.cause, weights)
 
 
 def _joined(left: Labels, right: Labels) -> Labels:
@@ -159,13 +189,15 @@ def _with_position(labels: Labels, axis: int, size: int) -> Labels:
 
 def joined_along(tolerance: Tolerance, axes: Sequence[int]) -> Tolerance:
     """For a change that is repeated along some axes: they get size 1 (and are free, as such)."""
+    if any(weight.axis in axes for weight in tolerance.weights):
+        tolerance = tolerance.plain()
     labels = tolerance.labels
     for axis in axes:
         if labels.shape[axis] > 1:
             if axis in tolerance.free:
                 labels = _with_position(labels, axis, labels.shape[axis])
             labels = _merged_along(labels, axis)
-    return Tolerance(labels, tolerance.free | set(axes), tolerance.cause)
+    return replace(tolerance, labels=labels, free=tolerance.free | set(axes))
 
 
 def _merged_along(labels: Labels, axis: int) -> Labels:
@@ -195,7 +227,7 @@ def explicit(tolerance: Tolerance, axes: Sequence[int], shape: Sequence[int]) ->
     for axis in axes:
         if axis in tolerance.free and shape[axis] > 1:
             labels = _with_position(labels, axis, shape[axis])
-    return Tolerance(labels, tolerance.free - set(axes), tolerance.cause)
+    return replace(tolerance, labels=labels, free=tolerance.free - set(axes))
 
 
 # -- the same entries in another shape -------------------------------------------------------------
@@ -247,6 +279,15 @@ def reshaped(tolerance: Tolerance, shape: Sequence[int], new: Sequence[int]) -> 
         elif any(a in tolerance.free for a in long):
             tolerance = explicit(tolerance, long, shape)
     free |= {b for b, size in enumerate(new) if size == 1}
-    return Tolerance(
-        reshaped_labels(tolerance.labels, shape, new), frozenset(free), tolerance.cause
-    )
+    labels = reshaped_labels(tolerance.labels, shape, new)
+    return tolerance.seen_as(labels, frozenset(free), lambda a: reshaped_axis(a, shape, new))
+
+
+def reshaped_axis(axis: int, shape: Sequence[int], new: Sequence[int]) -> int | None:
+    """The axis of another shape along which the same entries lie, in the same order."""
+    for left, right in matching(shape, new):
+        if axis in left:
+            long = [k for k in left if shape[k] > 1]
+            wide = [k for k in right if new[k] > 1]
+            return wide[0] if long == [axis] and len(wide) == 1 else None
+    return None

@@ -58,12 +58,24 @@ class Support:
         gain: The parameter γ in n = 1/γ, with what is added to it; `None` for n = 1.
         bias: The parameter β in c = Σ βᵢ/γᵢ.
         constant: c, where there is no such parameter.
+        block: The part of the axis over which the sum runs, and which γ and β fill; `None` for all.
     """
 
     axis: int
     gain: tuple[str, float] | None = None
     bias: str | None = None
     constant: float = 0.0
+    block: tuple[int, int] | None = None
+
+    @property
+    def is_sum(self) -> bool:
+        """Whether all entries along the axis are added up as they are."""
+        return self.gain is None and self.block is None
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether c = 0."""
+        return self.bias is None and self.constant == 0
 
 
 @final

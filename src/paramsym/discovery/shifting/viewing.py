@@ -37,6 +37,8 @@ _SPLITS = ("split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes
 class Viewed(Op):
     """Every entry of an output is one of the input."""
 
+    weighs = True
+
     def tolerances(self, call: Call, outputs: list[Tolerance]) -> Mapping[Key, Tolerance]:
         key, value = _source(call)
         plans = _plans(call, value)

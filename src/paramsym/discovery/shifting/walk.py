@@ -317,6 +317,8 @@ def _tolerances(run: Run) -> dict[int, Tolerance]:
             tolerance = replace(
                 tolerance,
                 free=tolerance.free | {a for a, n in enumerate(value.shape) if n == 1},
+        if op is not None and not op.weighs:
+            outputs = [tolerance.plain() for tolerance in outputs]
             )
             run.tolerances[position, key] = tolerance
             before = known.get(value.number)

@@ -284,12 +284,15 @@ def _window(word: Word, first: int, total: int) -> Word:
 
 def target_axes(
     word: Word, axes: list[list[Part]], sizes: Sequence[int]
-) -> tuple[Word, list[Axis]]:
-    """Axes of a parameter of this shape, for parts found in labels that broadcast to it."""
-    found: list[Axis] = []
+) -> tuple[Word, list[list[Axis]]]:
+    """For every axis of a parameter of this shape its letters, for parts found in labels that
+    broadcast to it."""
+    found: list[list[Axis]] = []
     letters = count(max(word.sizes, default=-1) + 1)
     for parts, size in zip(axes, sizes, strict=True):
+        own: list[Axis] = []
         for part in parts or [Part(size, 0, size, None)]:
             letter = next(letters) if part.letter is None else part.letter
-            found.append(Axis(letter, part.size, part.start, part.stop))
+            own.append(Axis(letter, part.size, part.start, part.stop))
+        found.append(own)
     return word, found
