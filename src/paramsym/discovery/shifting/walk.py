@@ -307,6 +307,8 @@ def _tolerances(run: Run) -> dict[int, Tolerance]:
             continue
         outputs = [of(i, s) for i, s in zip(step.outputs, step.call.shapes, strict=False)]
         op = step.op
+        if op is not None and not op.weighs:
+            outputs = [tolerance.plain() for tolerance in outputs]
         said = (
             run.ask(lambda op=op, step=step, outputs=outputs: op.tolerances(step.call, outputs), {})
             if op
@@ -317,8 +319,6 @@ def _tolerances(run: Run) -> dict[int, Tolerance]:
             tolerance = replace(
                 tolerance,
                 free=tolerance.free | {a for a, n in enumerate(value.shape) if n == 1},
-        if op is not None and not op.weighs:
-            outputs = [tolerance.plain() for tolerance in outputs]
             )
             run.tolerances[position, key] = tolerance
             before = known.get(value.number)
