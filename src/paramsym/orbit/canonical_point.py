@@ -173,7 +173,7 @@ def canonical(symmetry: Symmetry, params: Params) -> Canonical:
     ties += found
     for family, g in found_signs:
         move(family, g)
-    element = reduce(lambda before, step: step @ before, word)
+    element = reduce(lambda before, step: step @ before, word, GroupElement((), (), ()))
     return Canonical(now, element, tuple(ties), tuple(dict.fromkeys(unfixed)))
 
 

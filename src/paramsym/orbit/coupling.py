@@ -95,9 +95,8 @@ def _commute(a: Family, b: Family) -> bool:
 
 
 def _is_uniform(scaled: Port, port: Port) -> bool:
-    """Whether a scaling multiplies all rows that a copy of another port holds by one number."""
-    if scaled.view != port.view or scaled.axes != port.axes:
-        return False
-    held = scaled.spread(torch.arange(scaled.index[..., 0].numel()), NOWHERE).flatten()
-    rows = held[port.index.flatten(1)]
+    """Whether a scaling multiplies all that a matrix of another port mixes by one number."""
+    count = scaled.index[..., 0].numel()
+    held = scaled.spread(torch.arange(count), NOWHERE).expand(scaled.view)
+    rows = port.rows(held.reshape(port.view))
     return bool((rows == rows[:, :1]).all())
