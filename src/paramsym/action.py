@@ -311,6 +311,8 @@ def _framed(rho: Letter, port: Port, params: Mapping[str, Tensor], rows: Tensor)
     if isinstance(rho, LowRank):
         return _in_frame(rho, port, params) @ rows
     if port.frame is None:
+        if rho.shape[-1] == 1:
+            return rho * rows
         # A product is laid out as its last factor is; rows of a column port lie one apart.
         return rho @ rows if rows.stride(-1) == 1 else (rows.mT @ rho.mT).mT
     gain = port.frame.diagonal(params, *port.index.shape[:2]).to(rows)

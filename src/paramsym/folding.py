@@ -9,6 +9,7 @@ from paramsym.abbreviation import common_name, readable
 from paramsym.discrete.family import DiscreteFamily
 from paramsym.discrete.groups import Permutations
 from paramsym.family import Family
+from paramsym.groups import Homothety
 
 if TYPE_CHECKING:
     from paramsym.symmetry import Symmetry
@@ -111,15 +112,23 @@ def discrete_rows_of(symmetry: "Symmetry") -> list[DiscreteRow]:
 
 def moves(family: Family) -> str:
     """How a family moves the parameters: nonlinearly through the gain of a norm, and where a shift
-    is compensated by amounts that depend on other parameters."""
+    is compensated by amounts that depend on other parameters; about a point that is not 0, such as
+    a running mean."""
     words = []
     if family.ports:
         framed = any(port.frame is not None for port in family.ports)
         words.append("through gains" if framed else "linearly")
     if family.terms:
         compensated = any(term.reads for term in family.terms)
-        words.append("compensated shift" if compensated else "shift")
+        plain = _point(family) if isinstance(family.group, Homothety) else "shift"
+        words.append("compensated shift" if compensated else plain)
     return ", ".join(words)
+
+
+def _point(family: Family) -> str:
+    """About which point a family scales what its terms shift."""
+    names = {s.slot.parameter.rpartition(".")[2] for t in family.terms for s in t.sources}
+    return f"about {' and '.join(sorted(names))}" if names else "about a point"
 
 
 def is_nonlinear(moves: str) -> bool:

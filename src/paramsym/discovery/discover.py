@@ -30,7 +30,9 @@ from paramsym.discovery.points import Points, without_eps
 from paramsym.discovery.recording import Recording, rejected
 from paramsym.discovery.scaling import scalings
 from paramsym.discovery.scaling_families import scaling_families
-from paramsym.discovery.shifting import shift_families
+from paramsym.discovery.shifting.assembly import shift_families_of
+from paramsym.discovery.shifting.in_front import biases_in_front
+from paramsym.discovery.shifting.walk import run_of
 from paramsym.discovery.verify import verify
 from paramsym.discovery.walk import walk
 from paramsym.parameters import not_finite
@@ -202,10 +204,11 @@ def analyse(recording: Recording, *, check: bool, seed: int) -> Symmetry:
     labels = np.concatenate([none, *facts.eps_guarded])
     guarded = set(classes.of[labels[labels != FIXED]].tolist())
     families = mixing_families(parameters, spaces)
-    norms = fixed_norms(facts, meaning)
+    run = run_of(meaning)
+    norms = fixed_norms(facts, meaning, biases_in_front(run))
     families += scaling_families(parameters, classes, basis, guarded, facts.displaced, norms)
     families = oriented(families, facts, parameters, recording)
-    shifts = shift_families(meaning)
+    shifts = shift_families_of(run)
     families += shifts
     families += fixing_families(parameters, fixing(facts, parameters), shifts)
     order = {name: i for i, name in enumerate(parameters)}

@@ -47,10 +47,13 @@ class FixedNorm:
     Attributes:
         compensation: What was said of it.
         statistics: Its constants.
+        in_front: A bias that is added to what it reads, and the sign of it there, if it is one that
+            takes up a shift of the mean.
     """
 
     compensation: Compensation
     statistics: Statistics
+    in_front: tuple[str, float] | None = None
 
     def place(self, classes: Classes) -> Occurrences:
         """Where classes stand as scales of what it reads."""
@@ -79,11 +82,12 @@ def settle_compensated(facts: Facts, recording: Recording, labelled: Mapping[str
         for i in ids
         if i in recording.parameter_ids
     )
+    constants = _unwritten(recording)
     for found in facts.compensated.values():
         own = [name for name in (found.gain, found.bias) if name is not None]
         alone = all(reads[name] == len(found.records) for name in own)
         whole = all(labelled[name].shape == found.scale.shape for name in own)
-        if alone and whole and _numbers(found, recording) is not None:
+        if alone and whole and _numbers(found, recording, constants) is not None:
             facts.gauges.append((found.scale,))  # one axis: its scale means something
         else:
             facts.record = min(found.records)
@@ -91,26 +95,41 @@ def settle_compensated(facts: Facts, recording: Recording, labelled: Mapping[str
             facts.record = len(recording.records)
 
 
-def fixed_norms(facts: Facts, recording: Recording) -> list[FixedNorm]:
-    """The normalisations with fixed statistics that make up for scales of what they read."""
-    found = []
+def fixed_norms(
+    facts: Facts, recording: Recording, in_front: Mapping[str, tuple[str, float]]
+) -> list[FixedNorm]:
+    """The normalisations with fixed statistics that make up for scales of what they read.
+
+    Args:
+        facts: What the rules stated.
+        recording: The run.
+        in_front: Biases in front of normalisations, and their signs, by the biases of these.
+    """
+    found, constants = [], _unwritten(recording)
     for compensation in facts.compensated.values():
-        numbers = _numbers(compensation, recording)
+        numbers = _numbers(compensation, recording, constants)
         if numbers is not None:
-            found.append(FixedNorm(compensation, _statistics(recording, *numbers)))
+            bias = in_front.get(compensation.bias) if len(compensation.records) == 1 else None
+            found.append(FixedNorm(compensation, _statistics(recording, *numbers), bias))
     return found
 
 
-def _numbers(found: Compensation, recording: Recording) -> tuple[int, int, float] | None:
-    """Numbers of μ and of the variance, and ε, if all calls read the same ones, and nothing writes
-    to them."""
+def _unwritten(recording: Recording) -> set[int]:
+    """The constants that no call writes to."""
+    written = {i for record in recording.records for i in record.mutates}
+    return recording.constants.keys() - written
+
+
+def _numbers(
+    found: Compensation, recording: Recording, constants: set[int]
+) -> tuple[int, int, float] | None:
+    """Numbers of μ and of the variance, and ε, if all calls read the same ones, and these are
+    constants."""
     read = {_read_by(recording.records[k]) for k in found.records}
     numbers = read.pop()
     if read or numbers is None:
         return None
-    own = set(numbers[:2])
-    written = any(own.intersection(record.mutates) for record in recording.records)
-    return None if written or not own <= recording.constants.keys() else numbers
+    return numbers if {*numbers[:2]} <= constants else None
 
 
 def _read_by(record: Record) -> tuple[int, int, float] | None:
@@ -134,38 +153,40 @@ def _statistics(recording: Recording, mean: int, variance: int, eps: float) -> S
     )
 
 
-def compensating_term(norm: Compensation, statistics: Statistics, rows: Labels) -> Term | None:
-    """What the translations 1 − a, `[copies, 1]`, add to the bias: (1 − a) γμ/σ, with γ as it is
-    after the scaling.
+def compensating_term(norm: FixedNorm, rows: Labels, *, in_front: bool) -> Term | None:
+    """What the translations 1 − a, `[copies, 1]`, add to a bias: to that of the normalisation
+    (1 − a) γμ/σ, with γ as it is after the scaling; or to one in front of it (1 − a) μ.
 
     Args:
         norm: The normalisation.
-        statistics: Its constants.
         rows: For every scale the channels that it is that of, `[copies, multiplicity]`.
+        in_front: Whether the bias is that in front.
 
     Returns:
         The term; `None` where too many scales move channels that are no range.
     """
-    copies, size = len(rows), len(norm.scale)
+    own, statistics = norm.compensation, norm.statistics
+    copies, size = len(rows), len(own.scale)
     start, stop = int(rows[0, 0]), int(rows[0, 0]) + copies
-    block: tuple[tuple[int, int], ...] = () if (start, stop) == (0, size) else ((start, stop),)
     in_order = np.array_equal(rows, np.arange(start, stop)[:, None])
     if not in_order and copies * size > LARGEST_CHOICE:
         return None
-
-    def slot(source: Source) -> Source:
-        return replace(source, slot=replace(source.slot, block=block if in_order else ()))
-
-    sources = [slot(statistics.mean), slot(statistics.inverse)]
-    if norm.gain is not None:
-        sources.append(Source(Slot(norm.gain, block if in_order else ())))
-    scale = "ia" if copies > 1 else "a" if in_order else "i"
+    block = ((start, stop),) if in_order and (start, stop) != (0, size) else ()
+    name, coefficient = own.bias, 1.0
+    sources = [statistics.mean]
+    if in_front:
+        assert norm.in_front is not None
+        name, coefficient = norm.in_front[0], 1 / norm.in_front[1]
+    else:
+        sources.append(statistics.inverse)
+        sources += [Source(Slot(own.gain))] if own.gain is not None else []
+    sources = [replace(s, slot=replace(s.slot, block=block)) for s in sources]
+    scale = "ia" if copies > 1 else "i"
     if in_order:
-        letters = ["i" if copies > 1 else "a"] * len(sources)
-        return Term(Slot(norm.bias, block), f"{','.join([scale, *letters])}->{letters[0]}",
-                    tuple(sources))  # fmt: skip
+        equation = ",".join([scale, *["i"] * len(sources)]) + "->i"
+        return Term(Slot(name, block), equation, tuple(sources), coefficient)
     chosen = np.zeros((copies, size))
     chosen[np.arange(copies)[:, None], rows] = 1.0
     table = Source(Slot("channels", (), chosen.shape), values=tuple(chosen.ravel().tolist()))
-    letters = ",".join([scale, "ic", *["c"] * len(sources)])
-    return Term(Slot(norm.bias), f"{letters}->c", (table, *sources))
+    equation = ",".join([scale, "ic", *["c"] * len(sources)]) + "->c"
+    return Term(Slot(name), equation, (table, *sources), coefficient)

@@ -80,9 +80,12 @@ class Point:
             name: p.detach().requires_grad_() if p.is_floating_point() else p
             for name, p in self.params.items()
         }
-        with torch.enable_grad():
-            outputs = replay(unaltered(self.recording), leaves, self.inputs, seed=self.seed)
-            total = _random_function(outputs)
+        try:
+            with torch.enable_grad():
+                outputs = replay(unaltered(self.recording), leaves, self.inputs, seed=self.seed)
+                total = _random_function(outputs)
+        except RuntimeError:  # running statistics have no gradient
+            return self.run(self.params), None
         outputs = [y.detach() for y in outputs]
         try:
             if total is not None:

@@ -12,7 +12,7 @@ from scipy.sparse import coo_array
 
 from paramsym.discovery.balances import Classes, Row
 from paramsym.discovery.facts import Displaced
-from paramsym.discovery.fixed_statistics import FixedNorm, Statistics, compensating_term
+from paramsym.discovery.fixed_statistics import FixedNorm, compensating_term
 from paramsym.discovery.labels import Labels, Value
 from paramsym.discovery.occurrences import (
     Occurrences,
@@ -49,12 +49,12 @@ def scaling_families(
     places += [norm.place(classes) for norm in norms]
     after = [found.after for found in displaced.values()]
     after += [norm.compensation.scale for norm in norms]
-    statistics = {norm.compensation.bias: norm.statistics for norm in norms}
+    known = {norm.compensation.bias: norm for norm in norms}
     basis = _reduced(basis, {int(k) for labels in after for k in classes.of[labels]})
     families = []
     for kind in _kinds(places, basis, guarded, len(classes.degenerate)):
         if any(place.norm for place in kind.places):
-            families += _about_statistics(kind, parameters, statistics)
+            families += _about_statistics(kind, parameters, known)
             continue
         if any(place.offset for place in kind.places):
             families += _homotheties(kind, parameters)
@@ -72,13 +72,16 @@ def scaling_families(
 def _reduced(basis: Sequence[Row], apart: set[int]) -> list[Row]:
     """The scalings of a basis, each of some classes in one of them only: gains that are displaced
     scale by themselves, and take no part in what other scalings can do without them."""
-    rows = [dict(row) for row in basis]
     users: dict[int, set[int]] = defaultdict(set)
-    for i, row in enumerate(rows):
+    for i, row in enumerate(basis):
         for k in apart & row.keys():
             users[k].add(i)
-    pivots: set[int] = set()
-    for k in sorted(apart):
+    pivots = {i for alone in users.values() if len(alone) == 1 for i in alone}
+    shared = sorted(k for k, several in users.items() if len(several) > 1)
+    if not shared:
+        return list(basis)
+    rows = [dict(row) for row in basis]
+    for k in shared:
         candidates = users[k] - pivots
         if not candidates:
             continue
@@ -123,7 +126,7 @@ def _homotheties(kind: "_Kind", parameters: dict[str, Value]) -> list[Family]:
 
 
 def _about_statistics(
-    kind: "_Kind", parameters: dict[str, Value], statistics: Mapping[str, Statistics]
+    kind: "_Kind", parameters: dict[str, Value], norms: Mapping[str, FixedNorm]
 ) -> list[Family]:
     """The families of a kind that scales what normalisations with fixed statistics read; none
     where it is not all scaled alike."""
@@ -146,13 +149,26 @@ def _about_statistics(
                 continue
             if place.norm.gain is not None:
                 made.append(port_at(replace(place, parameter=place.norm.gain), rows, -1.0))
-            terms.append(compensating_term(place.norm, statistics[place.norm.bias], rows[:, 0]))
+            norm = norms[place.norm.bias]
+            there = norm.in_front is not None and _scales(kind, norm.in_front[0], degree, index)
+            terms.append(compensating_term(norm, rows[:, 0], in_front=there))
         known = tuple(term for term in terms if term is not None)
         if len(known) == len(terms):
             group = Homothety(len(order), 1.0)
             family = family_of(group, made, parameters, kind.exactness)
             families.append(replace(family, terms=known))
     return families
+
+
+def _scales(kind: "_Kind", parameter: str, degree: float, rows: Labels) -> bool:
+    """Whether the kind scales a parameter by this degree and no other, in these rows."""
+    own = [k for k, place in enumerate(kind.places) if place.parameter == parameter]
+    return (
+        len(own) == 1
+        and kind.degrees[own[0]] == degree
+        and len(kind.places[own[0]].view) == 1
+        and np.array_equal(kind.rows[own[0]], rows)
+    )
 
 
 def _shift_of(place: Occurrences, rows: Labels) -> Term | None:

@@ -53,6 +53,17 @@ class Homothety(MatrixGroup):
     def identity(self, dtype: torch.dtype = torch.float64) -> Tensor:
         return torch.eye(2, dtype=dtype).expand(self.shape).clone()
 
+    def inverse(self, g: Tensor) -> Tensor:
+        return self._with_ratio(1 / g[..., :1, :1])
+
+    def exp(self, M: Tensor) -> Tensor:
+        return self._with_ratio(M[..., :1, :1].exp())
+
+    def _with_ratio(self, a: Tensor) -> Tensor:
+        """[[a, c (1 − a)], [0, 1]]."""
+        top = torch.cat([a, self.centre * (1 - a)], -1)
+        return torch.cat([top, torch.cat([torch.zeros_like(a), torch.ones_like(a)], -1)], -2)
+
     def contains(self, g: Tensor) -> bool:
         if not super().contains(g):
             return False
