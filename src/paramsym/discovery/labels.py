@@ -44,6 +44,7 @@ class Value:
         shape: Its shape.
         layers: How it transforms; none for data and constants, which do not.
         constant: Its entries, where they depend on no parameter and no input.
+        is_fixed: Whether it is a buffer that no call writes to, the same in every run.
         parameter: The parameter that it is a view of.
         offset: Number that was added to that parameter, as in gains 1 + γ.
         is_square: Whether it is a square, whose entries may mix if a sum consumes it.
@@ -63,6 +64,7 @@ class Value:
     shape: tuple[int, ...]
     layers: tuple[Layer, ...] = ()
     constant: Tensor | None = None
+    is_fixed: bool = False
     parameter: str | None = None
     offset: float = 0.0
     is_square: bool = False

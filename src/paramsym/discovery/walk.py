@@ -59,11 +59,14 @@ def _carry(
 ) -> None:
     """Carry the labels through the calls once, with indices that stand in for those of the data."""
     values: dict[int, Value] = {}
+    written = {i for record in recording.records for i in record.mutates}
+    fixed = recording.buffer_ids.keys() - written
     for i, tensor in recording.constants.items():
         # A buffer that happens to be zero now is state, not structure.
         is_zero = tensor.device.type != "meta" and bool((tensor == 0).all())
         sample = drawn(recording.shapes[i], i) if tensor.device.type == "meta" else None
-        values[i] = Value(recording.shapes[i], constant=None if is_zero else tensor, sample=sample)
+        constant, is_fixed = None if is_zero else tensor, i in fixed
+        values[i] = Value(recording.shapes[i], constant=constant, is_fixed=is_fixed, sample=sample)
     for i in recording.inputs:
         values[i] = Value(recording.shapes[i], sample=drawn(recording.shapes[i], i))
     for i, name in recording.parameter_ids.items():

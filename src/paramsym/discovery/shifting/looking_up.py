@@ -1,20 +1,34 @@
-"""Rows of a table, chosen by data."""
+"""Rows of a table, chosen by data or by a buffer."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from paramsym.discovery.shifting.registry import Call, Key, Op, Refused, op
+from paramsym.discovery.shifting.steps import (
+    Plan,
+    Reshape,
+    Take,
+    labels_after,
+    tolerance_before,
+    view_after,
+)
 from paramsym.discovery.shifting.tolerance import Tolerance, joined_along
-from paramsym.discovery.shifting.values import Piece, Support, Value
+from paramsym.discovery.shifting.values import Piece, Support, Value, View
 
 
 @op("embedding", "index_select", "index")
 class LookUp(Op):
     """What all rows have in common passes. Positions count as data, known or not: which rows a run
-    reads says nothing of the model."""
+    reads says nothing of the model. But where a buffer of the model, as it is, names rows, every
+    run reads these, each at its place."""
 
     def tolerances(self, call: Call, outputs: list[Tolerance]) -> Mapping[Key, Tolerance]:
         key, value = next(call.values())
+        plan = rows_of_buffer(call)
+        if plan is not None:
+            return {key: tolerance_before(plan, outputs[0], value.shape)}
         found = _places(call)
         if found is None:
             return {}
@@ -36,9 +50,13 @@ class LookUp(Op):
         return {key: Tolerance(labels.reshape(shape), frozenset(free), output.cause)}
 
     def push(self, call: Call, key: Key, piece: Piece) -> Mapping[int, Piece]:
-        found = _places(call)
-        if found is None or key != next(call.values())[0]:
+        own, value = next(call.values())
+        plan, found = rows_of_buffer(call), _places(call)
+        if found is None or key != own:
             raise Refused
+        if plan is not None:
+            labels = labels_after(plan, piece.labels, value.shape)
+            return {0: piece.at(labels)} if bool((labels >= 0).any()) else {}
         axes, chosen = found
         if any(piece.labels.shape[a] > 1 for a in axes):
             raise Refused
@@ -59,6 +77,28 @@ class LookUp(Op):
                 if s.axis not in axes
             )
         }
+
+    def view(self, call: Call) -> Mapping[int, View]:
+        _, value = next(call.values())
+        plan = rows_of_buffer(call)
+        found = None if plan is None else view_after(plan, value.view, value.shape)
+        return {} if found is None else {0: found}
+
+
+def rows_of_buffer(call: Call) -> Plan | None:
+    """The lookup in steps, where a buffer of the model names rows and each at most once; `None`
+    where data choose."""
+    places = _places(call)
+    (_, table), *rest = list(call.values())
+    if places is None or len(places[0]) != 1 or len(rest) != 1:
+        return None
+    ((axis,), _), (_, index) = places, rest[0]
+    if not index.is_fixed or index.constant is None or index.constant[1].is_meta:
+        return None
+    rows = index.constant[1].numpy(force=True).ravel()
+    if rows.dtype.kind not in "iu" or len(np.unique(rows)) < len(rows):
+        return None
+    return [Take(axis, rows % table.shape[axis]), Reshape(call.shape)]
 
 
 def _places(call: Call) -> tuple[list[int], int] | None:

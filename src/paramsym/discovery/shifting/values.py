@@ -130,6 +130,7 @@ class Value:
         pivot: A parameter that can take up its shifts.
         reads: How often it is read, by calls and as an output.
         constant: Its name and its entries, where it is a constant of the model.
+        is_fixed: Whether it is a buffer that no call writes to, the same in every run.
     """
 
     number: int
@@ -140,3 +141,4 @@ class Value:
     pivot: Pivot | None = None
     reads: int = 0
     constant: tuple[str, Tensor] | None = None
+    is_fixed: bool = False

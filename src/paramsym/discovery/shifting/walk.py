@@ -23,7 +23,7 @@ from paramsym.discovery.shifting import (
 )
 from paramsym.discovery.shifting.adding import Sum
 from paramsym.discovery.shifting.layout import NONE
-from paramsym.discovery.shifting.looking_up import LookUp
+from paramsym.discovery.shifting.looking_up import LookUp, rows_of_buffer
 from paramsym.discovery.shifting.normalising import centering
 from paramsym.discovery.shifting.recurrent import sums_in_front
 from paramsym.discovery.shifting.registry import OPS, Call, Key, Op, Refused
@@ -141,8 +141,6 @@ class _Defined:
             leaves = record.inputs()
             for leaf in leaves:
                 self.reads[leaf] += 1
-            if isinstance(OPS.get(record.op), LookUp):
-                self.tables.update(leaves)
         for i in self.outputs:
             self.reads[i] += 1
         self._start()
@@ -155,9 +153,16 @@ class _Defined:
         real = {p.name: p.shape for p in recording.parameters if p.is_real and p.name not in unused}
         for i in (*recording.constants, *recording.inputs, *recording.parameter_ids):
             values[i] = Value(i, tuple(recording.shapes[i]), reads=self.reads[i])
+        written = {i for record in recording.records for i in record.mutates}
         for i, tensor in recording.constants.items():
             name = recording.buffer_ids.get(i, "constant")
-            values[i] = replace(values[i], constant=(name, tensor))
+            fixed = i in recording.buffer_ids and i not in written
+            values[i] = replace(values[i], constant=(name, tensor), is_fixed=fixed)
+        for record, _, _ in self.records:
+            if not isinstance(OPS.get(record.op), LookUp):
+                continue
+            if rows_of_buffer(self._call(record, lambda i: values.get(i, Value(i, ())))) is None:
+                self.tables.update(record.inputs())
         shared = defaultdict(list)
         for i, name in recording.parameter_ids.items():
             if self.reads[i]:
@@ -180,15 +185,20 @@ class _Defined:
         places = entries_of(shape, number in self.tables)
         return None if places is None else Pivot(name, places, places)
 
-    def _step(self, record: Record, outputs: tuple[int | None, ...], known: bool) -> None:
-        run, recording = self.run, self.recording
-        shapes = tuple(None if i is None else tuple(recording.shapes[i]) for i in record.outputs)
+    def _call(self, record: Record, value: Callable[[int], Value]) -> Call:
+        """The call with these values as arguments."""
+        shapes = self.recording.shapes
 
         def resolve(leaf: Any) -> Any:
-            return run.values[leaf.id] if isinstance(leaf, Ref) else leaf
+            return value(leaf.id) if isinstance(leaf, Ref) else leaf
 
-        arguments = pytree.tree_map(resolve, record.bind())
-        call = Call(record, arguments, shapes)
+        made = tuple(None if i is None else tuple(shapes[i]) for i in record.outputs)
+        return Call(record, pytree.tree_map(resolve, record.bind()), made)
+
+    def _step(self, record: Record, outputs: tuple[int | None, ...], known: bool) -> None:
+        run = self.run
+        call = self._call(record, run.values.__getitem__)
+        shapes = call.shapes
         given = list(call.values())
         moves = any(value.moves for _, value in given)
         found = op_of(record) if known and not record.stops_gradient else None
