@@ -44,8 +44,8 @@ def test_recorder_is_export(case: Case) -> None:
     """The same families, port by port, and the same unused parameters.
 
     A real run sees below composite ops, so it may find more where the export names a barrier, and
-    less where it writes through views, which are not followed. It sees a mask and not the flag that
-    asked for it.
+    less where it writes through views, which only an export follows. It sees a mask and not the
+    flag that asked for it.
     """
     model, args = case.built()
     exported = ps.discover(model, args, verify=False)

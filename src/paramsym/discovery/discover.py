@@ -35,6 +35,7 @@ from paramsym.discovery.shifting.in_front import biases_in_front
 from paramsym.discovery.shifting.walk import run_of
 from paramsym.discovery.verify import verify
 from paramsym.discovery.walk import walk
+from paramsym.discovery.writing import functional, writes_through_views
 from paramsym.parameters import not_finite
 from paramsym.symmetry import Barrier, Symmetry
 
@@ -91,7 +92,7 @@ def record(
 ) -> Recording:
     """The run of a model as data, exported or, where that fails, watched; raises as `discover`."""
     if isinstance(model, ExportedProgram):
-        return from_program(taken_apart(model, RULES), args=args, kwargs=kwargs)
+        return _converted(taken_apart(model, RULES), args=args, kwargs=kwargs)
     if not isinstance(model, nn.Module):
         hint = " Pass an instance, not the class." if isinstance(model, type) else ""
         raise TypeError(
@@ -113,11 +114,19 @@ def record(
     except Exception as error:
         return _record_real_run(model, args, kwargs, mode, dependent, error)
     try:
-        return from_program(
+        return _converted(
             program, model=model, args=args, kwargs=kwargs, mode=mode, mode_dependent=dependent
         )
     except ValueError as error:  # control flow in the graph
         return _record_real_run(model, args, kwargs, mode, dependent, error)
+
+
+def _converted(program: ExportedProgram, **given: Any) -> Recording:
+    """The recording of a program, without writes through views, which cannot be followed."""
+    recording = from_program(program, **given)
+    if writes_through_views(recording):
+        recording = from_program(functional(program), **given)
+    return recording
 
 
 def _record_real_run(

@@ -208,11 +208,34 @@ def live_records(records: Iterable[Record], outputs: Iterable[int]) -> tuple[Rec
     return tuple(reversed(kept))
 
 
-_RESHAPES: dict[Callable[..., Any], Callable[..., Any]] = {
+def _over(x: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
+    return source.to(x.dtype).expand(x.shape)
+
+
+def _by_parts(op: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """An op that writes a part of a tensor, with a derivative for complex ones."""
+
+    def run(x: Tensor, source: Tensor, *place: Any, **named: Any) -> Tensor:
+        if not x.is_complex():
+            return op(x, source, *place, **named)
+        real, imaginary = (
+            op(x.real, source.real, *place, **named),
+            op(x.imag, source.imag, *place, **named),
+        )
+        return torch.complex(real, imaginary)
+
+    return run
+
+
+_RUN_AS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.aten.view.default: torch.ops.aten.reshape.default,
     torch.ops.aten._unsafe_view.default: torch.ops.aten.reshape.default,
+    torch.ops.aten.copy.default: _over,
+    torch.ops.aten.slice_scatter.default: _by_parts(torch.ops.aten.slice_scatter.default),
+    torch.ops.aten.select_scatter.default: _by_parts(torch.ops.aten.select_scatter.default),
 }
-"""Ops that a replay runs by another one: its tensors may lie in memory in another order."""
+"""Ops that a replay runs by another one: its tensors may lie in memory in another order, or the op
+has no derivative."""
 
 
 def replay(
@@ -256,7 +279,7 @@ def replay(
         torch.manual_seed(seed)
         for position, record in enumerate(recording.records):
             args, kwargs = record.filled(argument)
-            result = _RESHAPES.get(record.target, record.target)(*args, **kwargs)
+            result = _RUN_AS.get(record.target, record.target)(*args, **kwargs)
             results = result if isinstance(result, tuple | list) else (result,)
             for i, tensor in zip(record.outputs, results, strict=False):
                 if i is not None:

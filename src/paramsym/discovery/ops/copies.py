@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 
 from paramsym.discovery.combinations import combination_of, settled
-from paramsym.discovery.labels import Value
+from paramsym.discovery.labels import Value, pad_left
 from paramsym.discovery.ops.registry import Call, Result, rule
 
 
@@ -26,6 +26,19 @@ def identity(call: Call) -> Result:
     return replace(
         value, shape=shape, is_square=False, extent=None, combination=combination_of(value)
     )
+
+
+@rule("copy")
+def copy(call: Call) -> Result:
+    """What is written over a tensor, of which the shape alone matters; whole numbers cut it off."""
+    source, old = call["src"], call["self"]
+    known = old.constant is not None and (
+        old.constant.is_floating_point() or old.constant.is_complex()
+    )
+    if not old.layers and not known:
+        return call.pin()
+    call.facts.isolate_all(source)
+    return call.output(pad_left(source.layers, len(call.shape)))
 
 
 @rule("detach")
