@@ -15,7 +15,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from paramsym.discovery.facts import distinct_rows
+from paramsym.discovery.distinct import distinct_rows
 from paramsym.discovery.labels import FIXED, Labels
 
 Number = int | Fraction

@@ -200,14 +200,14 @@ def analyse(recording: Recording, *, check: bool, seed: int) -> Symmetry:
     found = walk(meaning)
     facts, parameters = found.facts, found.parameters
     spaces = mixing(facts, parameters)
-    linear = [k for cell in spaces.cells if not cell.orthogonal for k in cell.classes]
+    linear = spaces.cells.classes[~spaces.cells.orthogonal[spaces.cells.of]]
     buffers = {p.name for p in recording.parameters if p.is_buffer}
     moving = [x.labels.ravel() for k, v in parameters.items() if k in buffers for x in v.layers]
     none = np.empty(0, dtype=np.int64)
     classes, basis = scalings(
         facts,
         spaces.classes,
-        np.array(linear, dtype=np.int64),
+        linear,
         np.concatenate([none, *moving]),
     )
     labels = np.concatenate([none, *facts.eps_guarded])

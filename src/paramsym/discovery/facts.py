@@ -9,6 +9,7 @@ from typing import NamedTuple, final
 
 import numpy as np
 
+from paramsym.discovery.distinct import count_entries, distinct, distinct_rows
 from paramsym.discovery.labels import FIXED, Labels, Layer, Value, first_along, pad_left, varying
 
 
@@ -215,7 +216,7 @@ class Facts:
 
     def isolate(self, labels: Labels, *, pins: bool = False) -> None:
         """Nothing mixes these labels with others."""
-        self.isolated.append(np.unique(labels))
+        self.isolated.append(distinct(labels))
         self.isolated_by.append(Origin(self.record, pins))
 
     def isolate_all(self, value: Value) -> None:
@@ -251,7 +252,7 @@ class Facts:
         rows = np.broadcast_to(row, labels.shape)
         self.uses.append(Use(count_entries(labels, rows)))
         if rotated:
-            self.rotated.append(np.unique(labels))
+            self.rotated.append(distinct(labels))
 
     def use_by(self, labels: Labels, numbers: Labels) -> None:
         """An op multiplies each of the labels by a number, alike where the numbers have the same
@@ -267,7 +268,7 @@ class Facts:
     def centre(self, labels: Labels, key_axes: tuple[int, ...]) -> None:
         """An op reads the sum of the labels in each row, or adds the same number to all of them."""
         self.use(labels, key_axes)
-        self.centred.append(np.unique(labels))
+        self.centred.append(distinct(labels))
 
     def multiply(
         self,
@@ -339,7 +340,7 @@ class Facts:
     def guard(self, record: int, argument: str, value: Value) -> None:
         """The op erases the value's scale up to the ε that stands in this argument."""
         self.vanishing.append((record, argument))
-        self.eps_guarded += [np.unique(layer.labels) for layer in value.layers]
+        self.eps_guarded += [distinct(layer.labels) for layer in value.layers]
 
     def barrier(self, op: str, module: str, reason: str) -> None:
         """The op is not analysed."""
@@ -357,22 +358,3 @@ def _independent(axes: list[tuple[int, ...]]) -> list[set[int]]:
         if joined:
             groups.append(joined)
     return groups or [set()]
-
-
-def count_entries(labels: Labels, rows: Labels) -> Labels:
-    """Distinct (label, row, count) triples, without fixed entries."""
-    pairs = np.stack([labels.ravel(), rows.ravel()], 1)
-    pairs = pairs[pairs[:, 0] != FIXED]
-    distinct, counts = np.unique(pairs, axis=0, return_counts=True)
-    return np.concatenate([distinct, counts[:, None]], 1)
-
-
-def distinct_rows(rows: Labels) -> Labels:
-    """Distinct rows; faster than `np.unique(axis=0)`, which sorts structured views."""
-    if len(rows) < 2:
-        return rows
-    order = np.lexsort(rows.T)
-    rows = rows[order]
-    keep = np.ones(len(rows), dtype=bool)
-    keep[1:] = (rows[1:] != rows[:-1]).any(1)
-    return rows[keep]

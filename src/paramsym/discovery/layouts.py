@@ -5,7 +5,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from paramsym.discovery.choosing import added_beside, read_beside
-from paramsym.discovery.facts import Facts, distinct_rows
+from paramsym.discovery.distinct import distinct, distinct_rows
+from paramsym.discovery.facts import Facts
 from paramsym.discovery.labels import Labels, Layer, Value
 from paramsym.discovery.ops import LAYOUTS, Call
 from paramsym.discovery.ops.stacking import joint
@@ -82,7 +83,7 @@ def state_gauges(parameters: dict[str, Value], facts: Facts) -> None:
     for value in parameters.values():
         layers = [layer.labels for layer in value.layers]
         joint = len(layers) > 1 and set(value.layers[0].axes) & set(value.layers[1].axes)
-        blocks = _blocks(layers) if joint else [tuple(np.unique(labels) for labels in layers)]
+        blocks = _blocks(layers) if joint else [tuple(distinct(labels) for labels in layers)]
         facts.gauges += blocks
 
 
@@ -96,4 +97,4 @@ def _blocks(layers: list[Labels]) -> list[tuple[Labels, ...]]:
     links = coo_array((np.ones(len(numbers)), (numbers[:, 0], numbers[:, 1])), (size, size))
     count, block = connected_components(links, directed=False)
     where = block[numbers[:, 0]]
-    return [tuple(np.unique(column) for column in entries[where == k].T) for k in range(count)]
+    return [tuple(distinct(column) for column in entries[where == k].T) for k in range(count)]

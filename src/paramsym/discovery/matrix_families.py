@@ -1,40 +1,40 @@
 """From cells to families: groups of matrices, their ports, frames and copies."""
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import final
 
 import numpy as np
 
+from paramsym.discovery.distinct import alike, changes, keys
 from paramsym.discovery.labels import FIXED, Labels, Value
-from paramsym.discovery.mixing import Cell, Mixing
+from paramsym.discovery.mixing import Mixing
 from paramsym.discovery.occurrences import Occurrences, family_of, occurrences, port_at
 from paramsym.family import Family
 from paramsym.groups import ComplexScaling, GeneralLinear, Group, HyperplaneFixing, Orthogonal
 from paramsym.ports import Port
 
-PortKey = tuple[str, int, int, int, int]
-"""Parameter, layer, sign, multiplicity, frame."""
-
-Ports = dict[PortKey, list[list[int]]]
-"""For every port of a cell the rows of each of its coordinates."""
-
 
 def mixing_families(parameters: dict[str, Value], mixing: Mixing) -> list[Family]:
     """A family for each kind of cell; cells with the same ports are copies of one another."""
-    places = {(p.parameter, p.layer): p for p in occurrences(parameters, mixing.classes)}
-    ports = _ports(parameters, mixing, places)
-    alike: dict[tuple[object, ...], list[int]] = defaultdict(list)
-    for i, found in ports.items():
-        cell = mixing.cells[i]
-        kind = (len(cell.classes), cell.orthogonal, cell.turned, cell.centred)
-        alike[(*kind, *found)].append(i)
+    places = occurrences(parameters, mixing.classes)
+    stands = _stands(parameters, mixing, places)
+    starts = np.flatnonzero(changes(stands.cell))
+    cells = mixing.cells
+    kind = (cells.sizes, cells.orthogonal, cells.turned, cells.centred)
+    kinds = [column[stands.cell].astype(np.int64) for column in kind]
+    ports = (stands.place, stands.sign, stands.multiplicity, stands.frame)
+    group = alike(starts, [*kinds, *ports])
+    count = np.diff(np.append(starts, len(stands.cell)))
     families = []
-    for cells in alike.values():
-        made = _made([ports[i] for i in cells], parameters, mixing, places)
+    for own in range(int(group.max(initial=-1)) + 1):
+        first = starts[group == own]
+        copies = stands[first[:, None] + np.arange(count[group == own][0])]
+        made = _made(copies, parameters, mixing, places)
         if made:
-            group = _group(mixing.cells[cells[0]], len(cells), mixing)
-            families.append(family_of(group, made, parameters))
+            made_of = _group(copies.cell[0, 0], len(first), mixing)
+            families.append(family_of(made_of, made, parameters))
     return families
 
 
@@ -61,72 +61,105 @@ def fixing_families(
     return families
 
 
-def _ports(
-    parameters: dict[str, Value], mixing: Mixing, places: dict[tuple[str, int], Occurrences]
-) -> dict[int, Ports]:
-    """The ports of every cell whose coordinates stand alike in all parameters."""
-    owner = {k: i for i, cell in enumerate(mixing.cells) for k in cell.classes}
-    wanted = np.zeros(len(mixing.classes.degenerate), dtype=bool)
-    wanted[list(owner)] = True
-    ports: dict[int, Ports] = defaultdict(dict)
-    broken: set[int] = set()
-    for (name, layer), place in places.items():
-        blocks: dict[tuple[int, int, int], dict[int, list[int]]] = defaultdict(dict)
-        frames = mixing.spaces.frame[parameters[name].layers[layer].labels.ravel()]
-        for k, sign, frame, rows in _by_frame(place.blocks(wanted), frames):
-            blocks[owner[k], sign, frame][k] = rows
-        for (i, sign, frame), rows_of in blocks.items():
-            index = [rows_of.get(k, []) for k in mixing.cells[i].classes]
-            if len({len(rows) for rows in index}) > 1:  # coordinates behind different gains
-                broken.add(i)
-            ports[i][name, layer, sign, len(index[0]), frame] = index
-    return {i: ports[i] for i in range(len(mixing.cells)) if ports[i] and i not in broken}
+@final
+@dataclass(frozen=True, eq=False)
+class _Stands:
+    """Where cells stand, each with all its coordinates: cell by cell the place, the sign, the frame
+    and how many rows each coordinate has; and all these rows.
+
+    Attributes:
+        rows: Rows of one coordinate after the other.
+        begin: Where the rows of each stand begin.
+    """
+
+    cell: Labels
+    place: Labels
+    sign: Labels
+    frame: Labels
+    multiplicity: Labels
+    begin: Labels
+    rows: Labels
+
+    def __getitem__(self, chosen: np.ndarray) -> "_Stands":
+        return _Stands(
+            self.cell[chosen],
+            self.place[chosen],
+            self.sign[chosen],
+            self.frame[chosen],
+            self.multiplicity[chosen],
+            self.begin[chosen],
+            self.rows,
+        )
+
+
+def _stands(parameters: dict[str, Value], mixing: Mixing, places: Sequence[Occurrences]) -> _Stands:
+    """Where every cell stands whose coordinates stand alike in all parameters."""
+    cells = mixing.cells
+    count = len(mixing.classes.degenerate) + 1  # the last one, in no cell, stands for FIXED
+    cell_of, coordinate_of = np.full(count, FIXED), np.zeros(count, dtype=np.int64)
+    cell_of[cells.classes] = cells.of
+    coordinate_of[cells.classes] = np.arange(len(cells.classes)) - cells.starts[cells.of]
+    found = [np.empty((6, 0), dtype=np.int64)]
+    for number, place in enumerate(places):
+        row = np.flatnonzero(cell_of[place.classes] != FIXED)
+        of = place.classes[row]
+        labels = parameters[place.parameter].layers[place.layer].labels.ravel()[row]
+        columns = (cell_of[of], np.full(len(row), number), place.signs[row],
+                   mixing.spaces.frame[labels], coordinate_of[of], row)  # fmt: skip
+        found.append(np.stack(columns))
+    table = np.concatenate(found, 1)
+    cell, place, sign, frame, coordinate, row = table[:, np.argsort(keys(*table))]
+    begin = np.flatnonzero(changes(cell, place, sign, frame))
+    length = np.diff(np.append(begin, len(cell)))
+    size = cells.sizes[cell[begin]]
+    multiplicity = length // size
+    # Coordinates behind different gains have rows of their own in each.
+    position = np.arange(len(cell)) - np.repeat(begin, length)
+    uneven = coordinate != position // np.repeat(np.maximum(multiplicity, 1), length)
+    uneven |= np.repeat(multiplicity * size != length, length)
+    broken = np.isin(cell[begin], cell[uneven])
+    stands = _Stands(cell[begin], place[begin], sign[begin], frame[begin], multiplicity, begin, row)
+    return stands[~broken]
 
 
 def _made(
-    cells: list[Ports],
+    copies: _Stands,
     parameters: dict[str, Value],
     mixing: Mixing,
-    places: dict[tuple[str, int], Occurrences],
+    places: Sequence[Occurrences],
 ) -> list[Port]:
-    """The ports of cells that are copies; none if a gain stands in another order than they do."""
+    """The ports of cells that are copies, `[copies, ports]`; none if a gain stands in another order
+    than they do."""
     spaces = mixing.spaces
+    n = int(mixing.cells.sizes[copies.cell[0, 0]])
     # As a rule the first port is a writer, whatever sign it happens to have.
-    turns = not mixing.fix_hyperplanes and next(iter(cells[0]))[2] < 0
+    turns = not mixing.fix_hyperplanes and copies.sign[0, 0] < 0
     made = []
-    for key in cells[0]:
-        name, layer, sign, _, number = key
-        index = np.array([ports[key] for ports in cells])
+    for k, begin in enumerate(copies.begin.T):
+        place, number = places[copies.place[0, k]], copies.frame[0, k]
+        multiplicity, sign = copies.multiplicity[0, k], copies.sign[0, k]
+        rows = copies.rows[begin[:, None] + np.arange(n * multiplicity)]
+        index = rows.reshape(len(begin), n, multiplicity)
         frame = None
         if number != FIXED:
             frame = spaces.frames[number ^ turns]
-            labels = parameters[name].layers[layer].labels.ravel()
+            labels = parameters[place.parameter].layers[place.layer].labels.ravel()
             if not _in_order(parameters[frame.parameter], spaces.entry[labels[index]]):
                 return []
-        made.append(port_at(places[name, layer], index, float(-sign if turns else sign), frame))
+        made.append(port_at(place, index, float(-sign if turns else sign), frame))
     return made
 
 
-def _group(cell: Cell, copies: int, mixing: Mixing) -> Group:
+def _group(cell: int, copies: int, mixing: Mixing) -> Group:
+    cells = mixing.cells
+    n = int(cells.sizes[cell])
     if mixing.fix_hyperplanes:
-        return HyperplaneFixing(len(cell.classes), copies)
-    if cell.turned:
+        return HyperplaneFixing(n, copies)
+    if cells.turned[cell]:
         return ComplexScaling(copies=copies)
-    if cell.orthogonal:
-        return Orthogonal(len(cell.classes), copies, fixes_mean=cell.centred)
-    return GeneralLinear(len(cell.classes), copies)
-
-
-def _by_frame(
-    blocks: Iterable[tuple[int, int, list[int]]], frames: Labels
-) -> Iterator[tuple[int, int, int, list[int]]]:
-    """Blocks of rows, cut into rows with the same frame: (class, sign, frame, rows)."""
-    several = np.unique(frames).tolist()
-    for k, sign, rows in blocks:
-        for frame in several:
-            own = rows if len(several) == 1 else [row for row in rows if frames[row] == frame]
-            if own:
-                yield k, sign, frame, own
+    if cells.orthogonal[cell]:
+        return Orthogonal(n, copies, fixes_mean=bool(cells.centred[cell]))
+    return GeneralLinear(n, copies)
 
 
 def _in_order(gain: Value, entry: Labels) -> bool:

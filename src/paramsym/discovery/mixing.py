@@ -7,46 +7,17 @@ scales and rotations of a plane once an op turns it. Gains inside a space frame 
 (`framing`).
 """
 
-from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
 
 from paramsym.discovery.balances import Classes
-from paramsym.discovery.facts import Facts, count_entries
+from paramsym.discovery.cells import Cells
+from paramsym.discovery.distinct import alike, changes, count_entries, keys
+from paramsym.discovery.facts import Facts
 from paramsym.discovery.framing import Spaces, behind_centring, spaces
 from paramsym.discovery.labels import FIXED, Labels, Value
-
-
-@final
-@dataclass(frozen=True)
-class Cell:
-    """One hidden space.
-
-    Attributes:
-        classes: Its coordinates, in the order of their first labels.
-        orthogonal: Whether only rotations are symmetries.
-        turned: Whether it is a plane that some op turns, so that scales and rotations of it are.
-        centred: Whether only rotations that fix the mean are.
-        framed: Whether gains stand between its coordinates and parameters.
-    """
-
-    classes: tuple[int, ...]
-    orthogonal: bool
-    turned: bool = False
-    centred: bool = False
-    framed: bool = False
-
-    @property
-    def has_group(self) -> bool:
-        """Whether there are such symmetries, of a kind that has a name here."""
-        if self.turned:  # the rotations of a turned plane alone have none
-            return not (self.orthogonal or self.centred or self.framed)
-        if not self.orthogonal:
-            # A framed GL(n) holds, but would hide the laws of the scalings inside it.
-            return not self.centred and not self.framed
-        return not self.centred or len(self.classes) > 2
 
 
 @final
@@ -55,13 +26,13 @@ class Mixing:
     """The result of the analysis.
 
     Attributes:
-        cells: Hidden spaces of dimension 2 or more.
+        cells: The hidden spaces.
         spaces: Labels grouped by coordinate; signs are oriented alike within a cell.
         fix_hyperplanes: Whether only matrices act that fix all vectors of mean zero; then labels of
             sign + transform as such vectors do.
     """
 
-    cells: tuple[Cell, ...]
+    cells: Cells
     spaces: Spaces
     fix_hyperplanes: bool = False
 
@@ -81,19 +52,17 @@ def mixing(facts: Facts, parameters: dict[str, Value]) -> Mixing:
     # Seen the other way round, g is its dual, and the frame of g' = γ g γ⁻¹ its inverse.
     frame = np.where(turns & (found.frame != FIXED), found.frame ^ 1, found.frame)
     oriented = replace(found, classes=replace(classes, sign=sign), frame=frame)
-    return Mixing(tuple(cell for cell in cells if cell.has_group), oriented)
+    return Mixing(cells[cells.have_group], oriented)
 
 
 def fixing(facts: Facts, parameters: dict[str, Value]) -> Mixing:
     """The spaces behind LayerNorms on which matrices act that fix what these put out."""
     found = behind_centring(facts, _first_labels(parameters))
     cells, _ = _cells(found, facts, parameters)
-    return Mixing(tuple(cells), found, fix_hyperplanes=True)
+    return Mixing(cells, found, fix_hyperplanes=True)
 
 
-def _cells(
-    found: Spaces, facts: Facts, parameters: dict[str, Value]
-) -> tuple[list[Cell], np.ndarray]:
+def _cells(found: Spaces, facts: Facts, parameters: dict[str, Value]) -> tuple[Cells, np.ndarray]:
     """Classes that every op treats alike; and whether each class was turned to see that."""
     classes = found.classes
     isolated = found.broken | _mask(classes, facts.isolated)
@@ -103,19 +72,16 @@ def _cells(
     framed = _mask(classes, [np.flatnonzero(found.frame != FIXED)])
 
     uses = [use.entries for use in facts.uses] + _parameter_uses(parameters)
-    signatures, flipped = _signatures(uses, classes, isolated)
-    members: dict[bytes, list[int]] = defaultdict(list)
-    for k, signature in signatures.items():
-        members[signature].append(k)
-    cells = [
-        Cell(
-            tuple(sorted(group)),
-            *(bool(m[group].any()) for m in (rotated, turned, centred, framed)),
-        )
-        for group in members.values()
-        if len(group) > 1
-    ]
-    return cells, flipped
+    table, flipped = _table(uses, classes, isolated)
+    starts = np.flatnonzero(changes(table.owner))
+    group = alike(starts, [table.use, table.row, table.sign, table.count])
+    sizes = np.bincount(group)
+    several = sizes[group] > 1
+    order = np.argsort(group[several], kind="stable")
+    members, sizes = table.owner[starts][several][order], sizes[sizes > 1]
+    begin = np.cumsum(sizes) - sizes
+    kinds = (np.logical_or.reduceat(m[members], begin) for m in (rotated, turned, centred, framed))
+    return Cells(members, sizes, *kinds), flipped
 
 
 def _mask(classes: Classes, labels: list[Labels]) -> np.ndarray:
@@ -150,41 +116,51 @@ def _parameter_uses(parameters: dict[str, Value]) -> list[Labels]:
     return uses
 
 
-def _signatures(
-    uses: list[Labels], classes: Classes, isolated: np.ndarray
-) -> tuple[dict[int, bytes], np.ndarray]:
-    """For every class that may mix, how it takes part in every use, up to its orientation.
+@final
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """How classes take part in uses, class by class: the use, its row, and how often the class
+    stands in it with which sign."""
+
+    owner: Labels
+    use: Labels
+    row: Labels
+    sign: Labels
+    count: Labels
+
+
+def _table(uses: list[Labels], classes: Classes, isolated: np.ndarray) -> tuple[_Table, np.ndarray]:
+    """The part that every class which may mix takes in every use, up to its orientation.
 
     Returns:
-        Signatures as bytes, and for every class whether its orientation was turned so that it
-        first occurs with sign +.
+        The table in order, and for every class whether its orientation was turned so that it first
+        occurs with sign +.
     """
+    entries = np.concatenate([np.empty((0, 3), dtype=np.int64), *uses])
+    use = np.repeat(np.arange(len(uses)), [len(own) for own in uses])
+    owner = classes.of[entries[:, 0]]
+    kept = ~isolated[owner]
+    label, row, count = entries[kept].T
+    table = _added_up(_Table(owner[kept], use[kept], row, classes.sign[label], count))
     flipped = np.zeros(len(isolated), dtype=bool)
-    blocks = []
-    for number, entries in enumerate(uses):
-        owner = classes.of[entries[:, 0]]
-        kept = ~isolated[owner]
-        if not kept.any():
-            continue
-        entries, owner = entries[kept], owner[kept]
-        sign = classes.sign[entries[:, 0]]
-        where = np.full(len(owner), number)
-        blocks.append(np.stack([owner, where, entries[:, 1], sign, entries[:, 2]], 1))
-    if not blocks:
-        return {}, flipped
-    # Add up what one class has several labels of, in the same use, row and sign.
-    table = np.concatenate(blocks)
-    keys, inverse = np.unique(table[:, :4], axis=0, return_inverse=True)
-    counts = np.bincount(inverse.ravel(), weights=table[:, 4]).astype(np.int64)
-    starts = np.flatnonzero(np.r_[True, keys[1:, 0] != keys[:-1, 0]])
-    signatures: dict[int, bytes] = {}
-    for start, stop in zip(starts, np.r_[starts[1:], len(keys)], strict=True):
-        k = int(keys[start, 0])
-        rows = np.column_stack([keys[start:stop, 1:], counts[start:stop]])
-        head = rows[(rows[:, 0] == rows[0, 0]) & (rows[:, 1] == rows[0, 1])]
-        if (head[:, 2] * head[:, 3]).sum() < 0:
-            flipped[k] = True
-            rows[:, 2] *= -1
-            rows = rows[np.lexsort((rows[:, 2], rows[:, 1], rows[:, 0]))]
-        signatures[k] = rows.tobytes()
-    return signatures, flipped
+    if not len(table.owner):
+        return table, flipped
+    # The first row that a class stands in may have it with both signs.
+    row = np.cumsum(changes(table.owner, table.use, table.row)) - 1
+    total = np.bincount(row, weights=table.sign * table.count)
+    first = np.flatnonzero(changes(table.owner))
+    flipped[table.owner[first]] = total[row[first]] < 0
+    turned = np.where(flipped[table.owner], -table.sign, table.sign)
+    return _added_up(replace(table, sign=turned)), flipped
+
+
+def _added_up(table: _Table) -> _Table:
+    """The table in order, with what a class has several labels of added up."""
+    columns = (table.owner, table.use, table.row, table.sign)
+    key = keys(*columns)
+    order = np.argsort(key)
+    starts = np.flatnonzero(changes(key[order]))
+    first = order[starts]
+    count = np.add.reduceat(table.count[order], starts) if len(starts) else table.count
+    owner, use, row, sign = (column[first] for column in columns)
+    return _Table(owner, use, row, sign, count)

@@ -1,8 +1,7 @@
 """Where coordinates stand in parameters, and ports made of it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import final
 
 import numpy as np
@@ -41,18 +40,6 @@ class Occurrences:
     signs: Labels
     offset: float = 0.0
     norm: Compensation | None = None
-
-    def blocks(self, wanted: np.ndarray) -> Iterator[tuple[int, int, list[int]]]:
-        """(class, sign, rows) of each class that is wanted (a mask over classes)."""
-        rows = np.flatnonzero((self.classes != FIXED) & wanted[self.classes])
-        rows = rows[np.lexsort((self.signs[rows], self.classes[rows]))]
-        owner, sign = self.classes[rows], self.signs[rows]
-        changes = (owner[1:] != owner[:-1]) | (sign[1:] != sign[:-1])
-        bounds = [0, *(np.flatnonzero(changes) + 1).tolist(), len(rows)]
-        every_row, every_owner, every_sign = rows.tolist(), owner.tolist(), sign.tolist()
-        for start, stop in pairwise(bounds):
-            if start < stop:
-                yield every_owner[start], every_sign[start], every_row[start:stop]
 
 
 def occurrences(parameters: dict[str, Value], classes: Classes) -> list[Occurrences]:

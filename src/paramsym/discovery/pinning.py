@@ -12,7 +12,8 @@ from enum import IntEnum
 import numpy as np
 
 from paramsym.discovery.balances import Classes
-from paramsym.discovery.facts import Facts, Origin, distinct_rows
+from paramsym.discovery.distinct import distinct_rows
+from paramsym.discovery.facts import Facts, Origin
 from paramsym.discovery.labels import FIXED, Labels, Value
 from paramsym.discovery.recording import Recording
 from paramsym.family import Family

@@ -8,7 +8,8 @@ a matrix up, all columns down), and those that a general linear family contains.
 import numpy as np
 
 from paramsym.discovery.balances import Classes, Elimination, Row, solve
-from paramsym.discovery.facts import Facts, distinct_rows
+from paramsym.discovery.distinct import distinct_rows
+from paramsym.discovery.facts import Facts
 from paramsym.discovery.labels import FIXED, Labels
 
 

@@ -1,10 +1,10 @@
 """Which discrete families a continuous one contains: GL(n) permutes, and O(n) reflects."""
 
-from collections import Counter
 from collections.abc import Iterable
 
 import numpy as np
 
+from paramsym.discovery.distinct import alike, changes, counted
 from paramsym.discovery.labels import Labels
 from paramsym.discrete.family import DiscreteFamily
 from paramsym.discrete.groups import Permutations, Signs
@@ -59,32 +59,36 @@ def _contained(family: DiscreteFamily, owners: Owners) -> bool:
     also exchange coordinates of one and the same matrix.
     """
     copies, n = family.group.copies, family.group.n
-    others: dict[int, Family | DiscreteFamily] = {}
-    owned: list[Counter[tuple[int, int]]] = [Counter() for _ in range(copies * n)]
+    matrices: list[Family | DiscreteFamily] = []
+    found = []
     for port in family.ports:
-        index = port.index.numpy().reshape(copies * n, -1)
-        there = (
-            (other, owner[index])
-            for other, owner in owners.get(_place(port), [])
-            if other is not family
-        )
-        covering = next(((f, rows) for f, rows in there if bool((rows >= 0).all())), None)
+        covering = _covering(family, port, owners)
         if covering is None:
             return False
-        other, rows = covering
-        others[id(other)] = other  # families are slow to hash
-        for unit, coordinates in enumerate(rows.tolist()):
-            owned[unit].update((id(other), c) for c in coordinates)
-    whole = {i: sum(port.multiplicity for port in f.ports) for i, f in others.items()}
-    if any(count != whole[i] for unit in owned for (i, _), count in unit.items()):
+        other, coordinates = covering
+        if not any(other is known for known in matrices):
+            matrices.append(other)
+        number = next(i for i, known in enumerate(matrices) if known is other)
+        unit = np.arange(copies * n).repeat(port.multiplicity)
+        found.append(np.stack([unit, np.full(unit.size, number), coordinates]))
+    unit, of, coordinate, count = counted(*np.concatenate(found, 1))
+    whole = np.array([sum(port.multiplicity for port in f.ports) for f in matrices])
+    if bool((count != whole[of]).any()):
         return False
     if not isinstance(family.group, Permutations):
         return True
-    for copy in range(copies):
-        matrices = {
-            frozenset(Counter((i, c // others[i].group.n) for i, c in unit).items())
-            for unit in owned[copy * n : (copy + 1) * n]
-        }
-        if len(matrices) > 1:
-            return False
-    return True
+    block = coordinate // np.array([f.group.n for f in matrices])[of]
+    unit, *owned = counted(unit, of, block)
+    kind = alike(np.flatnonzero(changes(unit)), owned).reshape(copies, n)
+    return bool((kind == kind[:, :1]).all())
+
+
+def _covering(
+    family: DiscreteFamily, port: Port, owners: Owners
+) -> tuple[Family | DiscreteFamily, Labels] | None:
+    """The first other family that owns all rows of a port, and which coordinate owns each."""
+    index = port.index.numpy().ravel()
+    for other, owner in owners.get(_place(port), []):
+        if other is not family and bool((owner[index] >= 0).all()):
+            return other, owner[index]
+    return None

@@ -1,0 +1,76 @@
+"""Rows of integers against plain Python."""
+
+from collections import Counter
+from itertools import product
+
+import numpy as np
+import pytest
+
+from paramsym.discovery.distinct import (
+    alike,
+    changes,
+    count_entries,
+    counted,
+    distinct,
+    distinct_rows,
+    keys,
+)
+from paramsym.discovery.labels import FIXED
+
+SIZES = list(product((0, 1, 2, 50), (1, 2, 3), (1, 4, 2**61)))
+TABLES = [
+    np.random.default_rng(seed).integers(-2, span, (rows, width))
+    for seed, (rows, width, span) in enumerate(SIZES)
+]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_keys_order_rows(table: np.ndarray) -> None:
+    key = keys(*table.T)
+    for i, j in product(range(len(table)), repeat=2):
+        assert (key[i] < key[j]) == (tuple(table[i]) < tuple(table[j]))
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_distinct_rows(table: np.ndarray) -> None:
+    expected = sorted(set(map(tuple, table.tolist())), key=lambda row: row[::-1])
+    assert list(map(tuple, distinct_rows(table).tolist())) == expected
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_counts(table: np.ndarray) -> None:
+    expected = Counter(map(tuple, table.tolist()))
+    *columns, counts = counted(*table.T)
+    found = zip(zip(*(c.tolist() for c in columns), strict=True), counts.tolist(), strict=True)
+    assert list(found) == sorted(expected.items())
+
+
+def test_distinct_entries_of_an_array() -> None:
+    assert distinct(np.array([[3, 1], [1, -1]])).tolist() == [-1, 1, 3]
+    assert distinct(np.empty((0, 2), dtype=np.int64)).tolist() == []
+
+
+def test_fixed_entries_are_not_counted() -> None:
+    labels, rows = np.array([[5, FIXED, 5], [4, 5, FIXED]]), np.array([[0, 0, 0], [1, 1, 1]])
+    assert count_entries(labels, rows).tolist() == [[4, 1, 1], [5, 0, 2], [5, 1, 1]]
+
+
+def test_changes_are_seen_in_every_column() -> None:
+    columns = np.array([1, 1, 1, 2]), np.array([7, 7, 8, 8])
+    assert changes(*columns).tolist() == [True, False, True, True]
+    assert changes(np.empty(0, dtype=np.int64)).tolist() == []
+
+
+def test_sequences_are_numbered_as_they_occur() -> None:
+    rng = np.random.default_rng(0)
+    sequences = [rng.integers(0, 2, (rng.integers(1, 4), 2)) for _ in range(60)]
+    starts = np.cumsum([0, *map(len, sequences[:-1])])
+    number = alike(starts, list(np.concatenate(sequences).T))
+    first: dict[bytes, int] = {}
+    assert number.tolist() == [first.setdefault(s.tobytes(), len(first)) for s in sequences]
+    assert len(first) < len(sequences)
+
+
+def test_there_may_be_no_sequences() -> None:
+    none = np.empty(0, dtype=np.int64)
+    assert alike(none, [none]).tolist() == []
