@@ -31,6 +31,7 @@ from paramsym.discovery.recording import Recording, rejected
 from paramsym.discovery.scaling import scalings
 from paramsym.discovery.scaling_families import scaling_families
 from paramsym.discovery.shifting.assembly import shift_families_of
+from paramsym.discovery.shifting.centred import centred_values
 from paramsym.discovery.shifting.in_front import biases_in_front
 from paramsym.discovery.shifting.walk import run_of
 from paramsym.discovery.verify import verify
@@ -197,7 +198,8 @@ def is_meta(recording: Recording) -> bool:
 def analyse(recording: Recording, *, check: bool, seed: int) -> Symmetry:
     """The symmetry of a recorded run."""
     meaning = understood(recording)
-    found = walk(meaning)
+    run = run_of(meaning)
+    found = walk(meaning, centred_values(run, meaning))
     facts, parameters = found.facts, found.parameters
     spaces = mixing(facts, parameters)
     linear = spaces.cells.classes[~spaces.cells.orthogonal[spaces.cells.of]]
@@ -213,7 +215,6 @@ def analyse(recording: Recording, *, check: bool, seed: int) -> Symmetry:
     labels = np.concatenate([none, *facts.eps_guarded])
     guarded = set(classes.of[labels[labels != FIXED]].tolist())
     families = mixing_families(parameters, spaces)
-    run = run_of(meaning)
     norms = fixed_norms(facts, meaning, biases_in_front(run))
     families += scaling_families(parameters, classes, basis, guarded, facts.displaced, norms)
     families = oriented(families, facts, parameters, recording)

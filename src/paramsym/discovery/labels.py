@@ -59,6 +59,7 @@ class Value:
             consumes it decides what they are.
         stand_in: Indices as data may give them, where they choose matrices of a stack.
         sample: Its entries where other data were drawn, if it is an analytic function of data.
+        centred: Axes along which its entries add up to zero, whatever the data.
     """
 
     shape: tuple[int, ...]
@@ -76,6 +77,7 @@ class Value:
     product: "Product | None" = None
     stand_in: Tensor | None = None
     sample: Tensor | None = None
+    centred: frozenset[int] = frozenset()
 
     @property
     def is_zero(self) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, final
 
 import numpy as np
@@ -37,13 +38,20 @@ class Walk:
     parameters: dict[str, Value]
 
 
-def walk(recording: Recording) -> Walk:
-    """Label the parameters and carry the labels through the recorded calls."""
+def walk(
+    recording: Recording, centred: Mapping[int, frozenset[int]] = MappingProxyType({})
+) -> Walk:
+    """Label the parameters and carry the labels through the recorded calls.
+
+    Args:
+        recording: The run.
+        centred: Number of a value → axes along which it is known to add up to zero.
+    """
     facts = Facts()
     labelled = label_parameters(recording, facts)
     for number, stand_ins in enumerate(assignments(recording, facts.matrices())):
         barriers = dict(facts.barriers)
-        _carry(recording, labelled, facts, stand_ins)
+        _carry(recording, labelled, facts, stand_ins, centred)
         if number:
             facts.barriers = barriers  # they are counted once
     if any(record.is_sink for record in recording.records):
@@ -55,7 +63,11 @@ def walk(recording: Recording) -> Walk:
 
 
 def _carry(
-    recording: Recording, labelled: dict[str, Value], facts: Facts, stand_ins: dict[int, Tensor]
+    recording: Recording,
+    labelled: dict[str, Value],
+    facts: Facts,
+    stand_ins: dict[int, Tensor],
+    centred: Mapping[int, frozenset[int]],
 ) -> None:
     """Carry the labels through the calls once, with indices that stand in for those of the data."""
     values: dict[int, Value] = {}
@@ -87,6 +99,8 @@ def _carry(
                 values[i] = value if value is not None else Value(recording.shapes[i])
                 if i in stand_ins:
                     values[i] = replace(values[i], stand_in=stand_ins[i])
+                if i in centred:
+                    values[i] = replace(values[i], centred=centred[i])
         _note_ended(index, record, values, facts)
     facts.record = len(recording.records)
     for i in recording.outputs:

@@ -35,13 +35,21 @@ def behind_gain(
 def multiplied(call: Call, value: Value, gain: Value) -> Value | None:
     """A value times a gain, entry by entry; `None` where the second is none, or multiplies along
     other axes than those of one layer of the first."""
-    if not value.layers or not may_be_gain(gain):
-        return None
     ndim = len(call.shape)
+    if not may_be_gain(gain):
+        return None
     entries = pad_left(gain.layers, ndim)[0]
+    centred = {a + ndim - len(value.shape) for a in value.centred}
+    is_centred = len(entries.axes) == 1 and set(entries.axes) <= centred
     layers = pad_left(value.layers, ndim)
+    if not layers and is_centred:  # of data: nothing mixes before the gain, but behind it may
+        layers = (Layer(call.facts.fresh(entries.labels.shape), 1.0),)
+        call.facts.isolate(layers[0].labels)
+        call.facts.balance(*layers)
     along = [x for x in layers if set(x.axes) & set(entries.axes)]
-    labels = behind_gain(call.facts, along[0], gain) if len(along) == 1 else None
+    if len(along) != 1:
+        return None
+    labels = behind_gain(call.facts, along[0], gain, is_centred=is_centred)
     if labels is None:
         return None
     others = [x for x in layers if x is not along[0]]

@@ -1,6 +1,6 @@
 """Means, sums and pooling: averages pass what is constant on what they average."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,15 +17,8 @@ class Total(Op):
     """Along some axes."""
 
     def tolerances(self, call: Call, outputs: list[Tolerance]) -> Mapping[Key, Tolerance]:
-        value, dims = call["self"], _dims(call)
-        output = outputs[0]
-        kept = [a for a in range(len(value.shape)) if a not in dims]
-        keep = bool(call.get("keepdim", False))
-        place = {a: a if keep else i for i, a in enumerate(kept)}
-        shape = [1 if a in dims else output.labels.shape[place[a]] for a in range(len(value.shape))]
-        free = {a for a in kept if place[a] in output.free} | set(dims)
-        labels = output.labels.reshape(shape)
-        return {("self", 0): Tolerance(labels, frozenset(free), output.cause)}
+        keeps = bool(call.get("keepdim", False))
+        return {("self", 0): of_average(outputs[0], call["self"].shape, _dims(call), keeps)}
 
     def push(self, call: Call, key: Key, piece: Piece) -> Mapping[int, Piece]:
         value, dims = call["self"], _dims(call)
@@ -47,6 +40,17 @@ class Total(Op):
                 if s.axis not in dims
             )
         }
+
+
+def of_average(
+    output: Tolerance, shape: tuple[int, ...], dims: Sequence[int], keeps: bool
+) -> Tolerance:
+    """Tolerance of a value of this shape, for that of its sum along some axes."""
+    kept = [a for a in range(len(shape)) if a not in dims]
+    place = {a: a if keeps else i for i, a in enumerate(kept)}
+    extent = [1 if a in dims else output.labels.shape[place[a]] for a in range(len(shape))]
+    free = {a for a in kept if place[a] in output.free} | set(dims)
+    return Tolerance(output.labels.reshape(extent), frozenset(free), output.cause)
 
 
 def _dims(call: Call) -> list[int]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from paramsym.discovery.fixed_statistics import constant_source
 from paramsym.discovery.shifting.adding import broadcast, unbroadcast
+from paramsym.discovery.shifting.averaging import of_average
 from paramsym.discovery.shifting.contracting import Product, through_parameter
 from paramsym.discovery.shifting.registry import Call, Key, Op, Refused, op
 from paramsym.discovery.shifting.supporting import plus, times
@@ -15,6 +16,7 @@ from paramsym.discovery.shifting.tolerance import (
     Tolerance,
     constant_along,
     joined_along,
+    meet,
     pinned,
     unread,
 )
@@ -26,6 +28,8 @@ from paramsym.discovery.shifting.words import Factor
 class LayerNorm(Op):
     """Removes what is constant along the last axes; 1/γ is orthogonal to what comes out, up to the
     bias."""
+
+    weighs = True
 
     def tolerances(self, call: Call, outputs: list[Tolerance]) -> Mapping[Key, Tolerance]:
         value = call["input"]
@@ -77,19 +81,38 @@ class Centering(Op):
         return {0: (Support(self.axes[0]),) if len(self.axes) == 1 else ()}
 
 
-def centering(call: Call, made_by: Call | None) -> Centering | None:
-    """Whether a difference subtracts the mean of what it is taken from."""
-    if call.record.op.removesuffix("_") != "sub" or made_by is None or call.get("alpha", 1) != 1:
+def centering(call: Call, made_by: Mapping[int, tuple[Call, int]]) -> Centering | None:
+    """Whether a difference subtracts the mean of what it is taken from.
+
+    Args:
+        call: The difference.
+        made_by: For every value the call that it comes from, and the position among its outputs.
+    """
+    value, other = call.get("self"), call.get("other")
+    if call.record.op.removesuffix("_") != "sub" or call.get("alpha", 1) != 1:
         return None
-    value = call["self"]
-    is_mean = made_by.record.op == "mean" and isinstance(value, Value)
-    if not is_mean or made_by["self"].number != value.number:
+    if not isinstance(value, Value) or not isinstance(other, Value):
         return None
-    ndim, dims = len(value.shape), made_by.get("dim")
-    dims = range(ndim) if dims is None or dims == [] else np.atleast_1d(dims).tolist()
-    axes = tuple(sorted(d % ndim for d in dims))
+    mean, number, kept = *made_by.get(other.number, (call, 0)), None
+    if mean.record.op == "unsqueeze":  # the axis that the mean did not keep
+        kept = mean["dim"] % len(mean.shape)
+        mean, number = made_by.get(mean["self"].number, (call, 0))
+    if (mean.record.op, number) not in (("mean", 0), ("var_mean", 1), ("std_mean", 1)):
+        return None
+    if mean["self"].number != value.number:
+        return None
+    axes = _axes(mean)
+    if kept is not None:
+        return Centering(axes) if axes == (kept,) and not mean.get("keepdim") else None
     # Without the axes kept, the mean is broadcast along leading ones.
-    return Centering(axes) if made_by.get("keepdim") or axes == tuple(range(len(axes))) else None
+    return Centering(axes) if mean.get("keepdim") or axes == tuple(range(len(axes))) else None
+
+
+def _axes(call: Call) -> tuple[int, ...]:
+    """The axes along which a mean or a variance is taken."""
+    ndim, dims = len(call["self"].shape), call.get("dim")
+    dims = range(ndim) if dims is None or dims == [] else np.atleast_1d(dims).tolist()
+    return tuple(sorted(d % ndim for d in dims))
 
 
 @op("group_norm", "native_group_norm")
@@ -221,17 +244,19 @@ class Softmax(Op):
         return {0: (Support(call["dim"] % len(call.shape), constant=1.0),)}
 
 
-@op("var", "std")
+@op("var", "std", "var_mean", "std_mean")
 class Spread(Op):
-    """A variance does not see the mean."""
+    """A variance does not see the mean; the mean beside it does."""
 
     def tolerances(self, call: Call, outputs: list[Tolerance]) -> Mapping[Key, Tolerance]:
-        ndim, dims = len(call["self"].shape), call.get("dim")
-        if not ndim:
+        value = call["self"]
+        if not value.shape:
             return {}
-        dims = list(range(ndim)) if dims is None or dims == [] else dims
-        dims = [dims] if isinstance(dims, int) else dims
-        return {("self", 0): constant_along(ndim, dims, "variance")}
+        found = constant_along(len(value.shape), _axes(call), "variance")
+        if not all(tolerance.is_unread for tolerance in outputs[1:]):
+            keeps = bool(call.get("keepdim", False))
+            found = meet(found, of_average(outputs[1], value.shape, _axes(call), keeps))
+        return {("self", 0): found}
 
 
 @op("masked_fill")

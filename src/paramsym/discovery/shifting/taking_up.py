@@ -67,21 +67,39 @@ def families_of(source: Source, places: Labels, killed: Tolerance | None) -> Ite
     for k in np.flatnonzero(good):
         fates[signs[k].tobytes()].append(int(k))
     for members in fates.values():
-        own = _numbered(places, members)
-        pushed = source.pushed(own)
-        if pushed.partial or pushed.seen.any():
-            continue
-        group = _group(len(members), source.spanned(own, killed))
-        try:
-            terms = [source.term(own), *pushed.terms]
-        except Irregular:
-            continue
-        if group.copies > 1:  # the terms see the shift as one row
-            terms = [term if term.view else replace(term, view=(len(members),)) for term in terms]
-        targets = {term.target.parameter for term in terms}
-        read = frozenset[str]().union(*(term.reads for term in terms))
-        if group.dim and not targets & read:  # what it reads must not change by it
-            yield Family(source.label(pushed), group, terms=tuple(terms), exactness=_exact(terms))
+        spanned = source.spanned(_numbered(places, members), killed)
+        # Those that shift alike next to one another, where they can be.
+        for order in ([members[k] for k in np.argsort(spanned, kind="stable")], members):
+            own = _numbered(places, order)
+            pushed = first if order == list(range(len(good))) else source.pushed(own)
+            family = _family(source, own, pushed, killed)
+            if family is not None:
+                yield family
+                break
+            if order == members:
+                break
+
+
+def _family(
+    source: Source, places: Labels, pushed: Pushed, killed: Tolerance | None
+) -> Family | None:
+    """The family of all these components; `None` where their terms cannot be written, or would read
+    what they move."""
+    if pushed.partial or pushed.seen.any():
+        return None
+    size = int(places.max()) + 1
+    group = _group(size, source.spanned(places, killed))
+    try:
+        terms = [source.term(places), *pushed.terms]
+    except Irregular:
+        return None
+    if group.copies > 1:  # the terms see the shift as one row
+        terms = [term if term.view else replace(term, view=(size,)) for term in terms]
+    targets = {term.target.parameter for term in terms}
+    read = frozenset[str]().union(*(term.reads for term in terms))
+    if not group.dim or targets & read:
+        return None
+    return Family(source.label(pushed), group, terms=tuple(terms), exactness=_exact(terms))
 
 
 def _exact(terms: Sequence[Term]) -> Exactness:

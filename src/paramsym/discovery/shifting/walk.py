@@ -135,7 +135,7 @@ class _Defined:
             [], {}, {}, {}, defaultdict(list), defaultdict(list), frozenset(ends), {}, False, strict
         )
         self.reads: dict[int, int] = defaultdict(int)
-        self.made_by: dict[int, Call] = {}
+        self.made_by: dict[int, tuple[Call, int]] = {}
         self.tables: set[int] = set()
         for record, _, _ in self.records:
             leaves = record.inputs()
@@ -203,9 +203,9 @@ class _Defined:
         moves = any(value.moves for _, value in given)
         found = op_of(record) if known and not record.stops_gradient else None
         if isinstance(found, Sum) and isinstance(call.get("other"), Value):
-            found = centering(call, self.made_by.get(call["other"].number)) or found
+            found = centering(call, self.made_by) or found
         position = len(run.steps)
-        self.made_by.update((i, call) for i in outputs if i is not None)
+        self.made_by.update((i, (call, k)) for k, i in enumerate(outputs) if i is not None)
         run.steps.append(Step(found, call, outputs))
         for key, value in given:
             run.uses[value.number].append(Use(position, key))
@@ -223,7 +223,7 @@ class _Defined:
 
     def _pivots(self, op: Op, call: Call) -> dict[int, Pivot]:
         """Of the parameters that are added by this call or before, for each output the one that
-        reaches most of it, with the fewest entries."""
+        reaches most of it, with the most entries: it takes up what the others can, and them."""
         found: dict[int, Pivot] = {}
         for key, value in call.values():
             pivot = value.pivot
@@ -246,7 +246,7 @@ class _Defined:
 
 
 def _reach(pivot: Pivot) -> tuple[float, int]:
-    return float((pivot.labels != NONE).mean()), -pivot.places.size
+    return float((pivot.labels != NONE).mean()), pivot.places.size
 
 
 def entries_of(shape: tuple[int, ...], is_table: bool) -> np.ndarray | None:
