@@ -88,13 +88,14 @@ class LookUp(Op):
 def rows_of_buffer(call: Call) -> Plan | None:
     """The lookup in steps, where a buffer of the model names rows and each at most once; `None`
     where data choose."""
-    places = _places(call)
     (_, table), *rest = list(call.values())
-    if places is None or len(places[0]) != 1 or len(rest) != 1:
+    index = rest[0][1] if len(rest) == 1 else table
+    if not table.shape or not index.is_fixed or index.constant is None:
         return None
-    ((axis,), _), (_, index) = places, rest[0]
-    if not index.is_fixed or index.constant is None or index.constant[1].is_meta:
+    places = _places(call)
+    if places is None or len(places[0]) != 1 or index.constant[1].is_meta:
         return None
+    ((axis,), _) = places
     rows = index.constant[1].numpy(force=True).ravel()
     if rows.dtype.kind not in "iu" or len(np.unique(rows)) < len(rows):
         return None
