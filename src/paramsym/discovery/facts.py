@@ -159,6 +159,14 @@ class Facts:
         """How many matrices the stacks have."""
         return {name: layers[0][2] for name, layers in self.stacks.items()}
 
+    def coordinates(self, labels: Labels) -> Labels | None:
+        """Which coordinate of its matrix each label is, where they are those of a stack."""
+        low, high = int(labels.min()), int(labels.max())
+        for start, size, count in (layer for layers in self.stacks.values() for layer in layers):
+            if start <= low and high < start + size * count:
+                return (labels - start) % size
+        return None
+
     def fresh(self, shape: tuple[int, ...]) -> Labels:
         """New labels."""
         size = int(np.prod(shape, dtype=np.int64))

@@ -98,6 +98,31 @@ def all_of_them(net: Net, x: Tensor) -> Tensor:
     return torch.einsum("beh,eho->bo", mixed, net.down)
 
 
+def chosen_and_weighed(net: Net, x: Tensor) -> Tensor:
+    """What two of three write, each times its weight, `[samples, 2, N]`."""
+    scores, chosen = (x @ net.router).softmax(-1).topk(2, -1)
+    h = bent(torch.einsum("bi,bkih->bkh", x, net.up[chosen]))
+    return torch.einsum("bkh,bkho->bko", h, net.down[chosen]) * scores[..., None]
+
+
+def added_up(net: Net, x: Tensor) -> Tensor:
+    """All experts write to one hidden space, which the head reads."""
+    return chosen_and_weighed(net, x).sum(1) @ net.head
+
+
+def averaged_over_choices(net: Net, x: Tensor) -> Tensor:
+    return chosen_and_weighed(net, x).mean(1) @ net.head
+
+
+def added_along_coordinates(net: Net, x: Tensor) -> Tensor:
+    """The sum of what an expert writes is no vector of its space: it has one scale."""
+    return chosen_and_weighed(net, x).sum(-1) @ net.pair
+
+
+def largest(net: Net, x: Tensor) -> Tensor:
+    return chosen_and_weighed(net, x).amax(1) @ net.head
+
+
 X = ((80, N),)
 ALL = {f"T₊({E * H})": 1}
 SHARED = {f"T₊({H})": 1}
@@ -124,6 +149,34 @@ CASES = [
     case("averaged over samples", averaged, {f"T₊({H})": 1}),
     case("all of them", all_of_them, ALL | {f"R^{N}": 1}),
 ]
+
+
+HEADS = [
+    # A head on the hidden space that all experts write to; the router's softmax is a gauge.
+    (added_up, {f"T₊({E * H})": 1, f"R^{N}": 1, f"GL({N})": 1}, 0),
+    (averaged_over_choices, {f"T₊({E * H})": 1, f"R^{N}": 1, f"GL({N})": 1}, 0),
+    (largest, {f"T₊({E * H})": 1, f"R^{N}": 1, f"T₊({N})": 1}, None),
+]
+
+
+@pytest.mark.parametrize(("run", "families", "gap"), HEADS, ids=[r.__name__ for r, *_ in HEADS])
+def test_a_space_that_all_experts_write_to(
+    run: Callable[[Net, Tensor], Tensor], families: dict[str, int], gap: int | None
+) -> None:
+    def model() -> nn.Module:
+        return Net(run, up=weight(E, N, H), down=weight(E, H, N), router=weight(N, E),
+                   head=weight(N, N + 2))  # fmt: skip
+
+    check(Case("head", model, ((300, N),), families, gap=gap))
+
+
+def test_coordinates_that_are_added_are_no_space() -> None:
+    def model() -> nn.Module:
+        return Net(added_along_coordinates, up=weight(E, N, H), down=weight(E, H, N),
+                   router=weight(N, E), pair=weight(2, 3))  # fmt: skip
+
+    families = {f"T₊({E * H})": 1, f"R^{N}": 1, "T₊(1)": 1}
+    check(Case("sum", model, ((300, N),), families, gap=None))
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -6,8 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from paramsym.discovery.labels import Layer, Value, first_along, pad_left
+from paramsym.discovery.labels import Layer, Value, compress, first_along, pad_left, varying
 from paramsym.discovery.ops.registry import Call, Result, rule
+from paramsym.discovery.ops.sums import add
+
+SUMMANDS = 16
+"""Up to so many vectors are added one by one."""
 
 
 @rule("sum", "mean", reads_squares=True)
@@ -62,6 +66,8 @@ def reduce(call: Call, value: Value, dims: Any, keepdim: bool) -> Value:
     layers = pad_left(value.layers, ndim)
     reduced = [layer for layer in layers if set(layer.axes) & set(axes)]
     rest = [layer for layer in layers if not set(layer.axes) & set(axes)]
+    if _adds_vectors(call, value, reduced, axes):
+        return call.output(_without(_added(call, value, axes[0]), () if keepdim else axes))
     if value.is_square and len(reduced) == 1:
         facts.use(reduced[0].labels, kept, rotated=True)
     elif len(reduced) == 1 and abs(reduced[0].exponent) == 1:
@@ -82,6 +88,39 @@ def reduce(call: Call, value: Value, dims: Any, keepdim: bool) -> Value:
         facts.isolate(total.labels)
         rest.append(total)
     return call.output(_without(rest, () if keepdim else axes), is_norm=value.is_square)
+
+
+def _adds_vectors(
+    call: Call, value: Value, reduced: Sequence[Layer], axes: tuple[int, ...]
+) -> bool:
+    """Whether a sum is one of a few vectors, written by the matrices of a stack that data choose:
+    those of the experts of a token, each times its weight."""
+    few = len(axes) == 1 and value.shape[axes[0]] <= SUMMANDS
+    plain = call.record.op in ("sum", "mean") and not value.is_square
+    return few and plain and any(_differs_by_matrix(call, layer, axes[0]) for layer in reduced)
+
+
+def _differs_by_matrix(call: Call, layer: Layer, axis: int) -> bool:
+    """Whether labels vary along an axis by the matrix of a stack alone, with the same coordinates."""
+    coordinates = call.facts.coordinates(layer.labels)
+    return coordinates is not None and axis not in varying(compress(coordinates))
+
+
+def _added(call: Call, value: Value, axis: int) -> tuple[Layer, ...]:
+    """The sum of the slices along an axis, one after the other; the axis stays, of size 1."""
+    ndim = len(value.shape)
+    shape = tuple(1 if a == axis else size for a, size in enumerate(value.shape))
+
+    def part(k: int) -> Value:
+        return Value(shape, tuple(
+            Layer(x.labels.take([k], axis) if x.labels.shape[axis] > 1 else x.labels, x.exponent)
+            for x in pad_left(value.layers, ndim)
+        ))  # fmt: skip
+
+    total = part(0)
+    for k in range(1, value.shape[axis]):
+        total = add(call, total, part(k))
+    return pad_left(total.layers, ndim)
 
 
 def _without(layers: Sequence[Layer], axes: tuple[int, ...]) -> list[Layer]:
