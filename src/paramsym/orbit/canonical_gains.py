@@ -1,14 +1,13 @@
 """Canonical gains: those that stand between a space and its readers are made 1."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import final
 
-import torch
 from torch import Tensor
 
 from paramsym.family import Family
-from paramsym.groups import Homothety, HyperplaneFixing, PositiveScaling
+from paramsym.groups import Homothety, PositiveScaling
 from paramsym.orbit.coupling import overlap
 from paramsym.ports import Frame, Port
 from paramsym.sharded import whole
@@ -67,23 +66,35 @@ def held_gains(families: Iterable[Family]) -> list[HeldGain]:
     gains = gains_read(families)
     found: list[HeldGain] = []
     for family in families:
-        group = family.group
-        if not isinstance(group, Homothety | PositiveScaling):
-            continue
-        shifted = {term.target.parameter for term in family.terms}
-        for port in family.ports:
-            scaled = port.parameter not in shifted
-            own = (
-                not scaled or port.dual
-                if isinstance(group, Homothety)
-                else (port.parameter in gains)
-            )
-            if own and port.width == 1 and not any(overlap(port, gain.port) for gain in found):
-                about = group.centre if isinstance(group, Homothety) and not scaled else 0.0
-                exponent = -port.degree if port.dual else port.degree
-                found.append(HeldGain(family, port, about, exponent))
+        for gain in _gains_moved(family, gains):
+            if gain.port.width == 1 and not any(overlap(gain.port, held.port) for held in found):
+                found.append(gain)
                 break
     return found
+
+
+def _gains_moved(family: Family, gains: Collection[str]) -> list[HeldGain]:
+    """Ways to hold a gain by a scaling, the best first."""
+    group = family.group
+    if isinstance(group, PositiveScaling):
+        return [_linear(family, port) for port in family.ports if port.parameter in gains]
+    if not isinstance(group, Homothety):
+        return []
+    shifted = {term.target.parameter for term in family.terms}
+    about = {
+        t.target.parameter: group.centre * t.coefficient for t in family.terms if not t.sources
+    }
+    counted = [
+        HeldGain(family, port, about[port.parameter], 1.0)
+        for port in family.ports
+        if port.parameter in about
+    ]
+    readers = [port for port in family.ports if port.dual and port.parameter not in shifted]
+    return [*counted, *(_linear(family, port) for port in readers)]
+
+
+def _linear(family: Family, port: Port) -> HeldGain:
+    return HeldGain(family, port, 0.0, -port.degree if port.dual else port.degree)
 
 
 def gains_read(families: Iterable[Family]) -> frozenset[str]:
@@ -94,27 +105,6 @@ def gains_read(families: Iterable[Family]) -> frozenset[str]:
         sources = [source for term in family.terms for source in term.sources]
         found |= {s.slot.parameter for s in sources if s.power < 0 and not s.is_constant}
     return frozenset(found)
-
-
-def hyperplane(family: Family, params: Params) -> Tensor | None:
-    """The element I + w1ᵀ that takes a LayerNorm's bias, seen through its gain, to 1.
-
-    The bias has the mean s there; (I + w1ᵀ)b = b + n s w is 1 for w = (1 − b)/(n s). `None` where
-    the bias has mean zero: then it stays, and only readers move.
-    """
-    if not isinstance(family.group, HyperplaneFixing):
-        return None
-    writer = next((p for p in family.ports if not p.dual and p.width == 1), None)
-    if writer is None:
-        return None
-    n, copies = family.group.n, family.group.copies
-    b = framed_rows(writer, params)
-    total = b.sum(1, keepdim=True)
-    if bool((total.abs() <= DEGENERATE * b.abs().amax(1, keepdim=True) * n).any()):
-        return None
-    w = (1 - b) / total
-    one = torch.eye(n, dtype=w.dtype)
-    return (one + w @ w.new_ones(copies, 1, n)).reshape(family.group.shape)
 
 
 def framed_rows(port: Port, params: Params) -> Tensor:

@@ -59,19 +59,20 @@ def rotations(family: Family, params: Params) -> tuple[Tensor, list[str]]:
 
 
 def axes(family: Family) -> Tensor:
-    """An orthonormal basis `[n, m]` of the vectors that a family turns: all, or those of mean zero.
-
-    The latter are Helmert's contrasts: each compares a coordinate with those before it.
-    """
+    """An orthonormal basis `[n, m]` of the vectors that a family turns: all, or those of mean
+    zero."""
     group = family.group
-    n = group.n
-    if not (isinstance(group, Orthogonal) and group.fixes_mean):
-        return torch.eye(n, dtype=torch.float64)
-    contrasts = torch.ones(n, n, dtype=torch.float64).triu(1) - torch.diag(
-        torch.arange(n, dtype=torch.float64)
-    )
-    k = torch.arange(1, n, dtype=torch.float64)
-    return contrasts[:, 1:] / (k * (k + 1)).sqrt()
+    if isinstance(group, Orthogonal) and group.fixes_mean:
+        return contrasts(group.n)
+    return torch.eye(group.n, dtype=torch.float64)
+
+
+def contrasts(n: int) -> Tensor:
+    """An orthonormal basis `[n, n − 1]` of the vectors of mean zero, Helmert's: each compares a
+    coordinate with those before it."""
+    k = torch.arange(n, dtype=torch.float64)
+    each = torch.ones(n, n, dtype=torch.float64).triu(1) - k.diag()
+    return each[:, 1:] / (k * (k + 1)).sqrt()[1:]
 
 
 def turned(family: Family, g: Tensor) -> Tensor:

@@ -1,0 +1,199 @@
+"""The steps to a canonical point, each of which keeps what the steps before it fixed."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from torch import Tensor
+
+from paramsym.action import act
+from paramsym.discrete.family import DiscreteFamily
+from paramsym.discrete.groups import Permutations
+from paramsym.element import GroupElement
+from paramsym.family import Family
+from paramsym.groups import HyperplaneFixing, Translation
+from paramsym.orbit.balancing import can_balance
+from paramsym.orbit.canonical_balance import canonical_target
+from paramsym.orbit.canonical_gains import HeldGain, held_gains
+from paramsym.orbit.canonical_hyperplanes import bias_to_one, readers_to_rest, without_sums
+from paramsym.orbit.canonical_normal_form import normal_form
+from paramsym.orbit.canonical_order import contained, order
+from paramsym.orbit.canonical_residual import Residual, residual
+from paramsym.orbit.canonical_rotations import rotations, turning
+from paramsym.orbit.canonical_shifts import orthogonal_shifts, shifting
+from paramsym.orbit.canonical_signs import signs
+from paramsym.orbit.coupling import overlaps_itself
+from paramsym.orbit.target import element_reaching
+from paramsym.orbit.target_joint import is_linear_space
+from paramsym.symmetry import Symmetry
+
+Params = Mapping[str, Tensor]
+AnyFamily = Family | DiscreteFamily
+
+
+class Fixing:
+    """A point on its way, in float64, and what has been fixed so far.
+
+    Attributes:
+        now: Where it is.
+        seen: What the steps look at: `now`, without sums of readers that are fixed last.
+        word: What moved it there.
+        ties: Choices that nothing determined.
+        unfixed: Names of families without a rule.
+    """
+
+    def __init__(self, symmetry: Symmetry, params: Params) -> None:
+        self.symmetry = symmetry
+        self.now = {
+            k: p.detach().double() if p.is_floating_point() else p for k, p in params.items()
+        }
+        self.seen = self.now
+        self.word: list[tuple[AnyFamily, Tensor]] = []
+        self.ties: list[str] = []
+        self.unfixed: list[str] = []
+        self._exact = [f for f in symmetry if not f.exactness.as_eps_vanishes]
+        self._shifting = [family for family in self._exact if shifting(family)]
+        self._settled: set[str] = set()
+        self._held: list[HeldGain] = []
+        self._resting: list[Family] = []
+
+    @property
+    def element(self) -> GroupElement:
+        """The word as a group element."""
+        return GroupElement(
+            tuple(family.name for family, _ in self.word),
+            tuple(family.group for family, _ in self.word),
+            tuple(g for _, g in self.word),
+        )
+
+    def gains(self) -> None:
+        """Gains that others read become ±1."""
+        for gain in held_gains(self._exact):
+            g = gain.to_one(self.seen)
+            if g is None:
+                self.unfixed.append(gain.family.name)
+                continue
+            self._held.append(gain)
+            self._settled.add(gain.family.name)
+            self._move(gain.family, g)
+
+    def hyperplanes(self) -> None:
+        """Biases of LayerNorms become 1, where readers have no bias; else sums are left aside."""
+        for family in self._exact:
+            if not isinstance(family.group, HyperplaneFixing):
+                continue
+            self._settled.add(family.name)
+            g = bias_to_one(family, self.seen)
+            if g is None:
+                self._resting.append(family)
+            else:
+                self._move(family, g)
+        for family in self._resting:
+            self.seen = without_sums(family, self.seen)
+
+    def shifts(self) -> None:
+        """Parameters become orthogonal to the directions along which they shift."""
+        letters, restless = orthogonal_shifts(self._shifting, self.seen)
+        self.unfixed += restless
+        for family, g in letters:
+            self._move(family, g)
+        self._settled |= {f.name for f in self._shifting if isinstance(f.group, Translation)}
+
+    def scales(self) -> None:
+        """Q takes its canonical value."""
+        open_, led = self._open()
+        target, found = canonical_target(
+            open_, {gain.port.parameter for gain in self._held}, self.seen
+        )
+        self.unfixed += found
+        for family in (f for f in open_ if is_linear_space(f) and f.name in target):
+            if not (overlaps_itself(family) or can_balance(family, self.seen)):
+                del target[family.name]
+                self._to_normal_form(family)
+        free = _free(self.symmetry, open_)
+        balanced = element_reaching(free, self.seen, target, others="free")
+        for name, g in zip(balanced.names, balanced.tensors, strict=True):
+            letters = led[name].letters(g) if name in led else [(self.symmetry[name], g)]
+            for family, letter in letters:
+                self._move(family, letter)
+        if led:
+            self.shifts()
+
+    def rotations(self) -> None:
+        """Hidden spaces take their eigenbases."""
+        for family in self._turned:
+            self._find(lambda family=family: rotations(family, self.seen), family)
+
+    def orders(self) -> None:
+        """Units are sorted."""
+        ones = {gain.port.parameter for gain in self._held}
+        frames = {p.frame.parameter for f in self._turned for p in f.ports if p.frame is not None}
+        for family in self.symmetry.discrete:
+            if not isinstance(family.group, Permutations) or contained(family, self._exact, ones):
+                continue
+            if family.moves & (frames - ones):
+                self.unfixed.append(family.name)
+                continue
+            self._find(lambda family=family: order(family, self.seen), family)
+
+    def signs(self) -> None:
+        """Signs that are left are chosen."""
+        letters, found = signs(self._turned, self.symmetry.discrete, self.seen)
+        self.ties += found
+        for family, g in letters:
+            self._move(family, g)
+
+    def sums(self) -> None:
+        """Sums of readers that were left aside."""
+        self.seen = self.now
+        for family in self._resting:
+            self._find(
+                lambda family=family: readers_to_rest(family, self._shifting, self.now), family
+            )
+        if self._resting:
+            self.shifts()
+
+    @property
+    def _turned(self) -> list[Family]:
+        done = self._settled | set(self.unfixed)
+        return [f for f in self._exact if turning(f) and f.name not in done]
+
+    def _move(self, family: AnyFamily, g: Tensor) -> None:
+        alike = self.seen is self.now
+        self.now = act([(family, g)], self.now)
+        self.seen = self.now if alike else act([(family, g)], self.seen)
+        self.word.append((family, g))
+
+    def _find(self, find: Callable[[], tuple[Tensor, list[str]]], family: AnyFamily) -> None:
+        g, found = find()
+        self.ties += found
+        self._move(family, g)
+
+    def _open(self) -> tuple[list[Family], dict[str, Residual]]:
+        """Families without a gauge so far, those that move held gains as what is left of them."""
+        ones = {gain.port.parameter for gain in self._held}
+        open_: list[Family] = []
+        led: dict[str, Residual] = {}
+        for family in self._exact:
+            if family.name in self._settled or family.name in self.unfixed:
+                continue
+            left = residual(family, self._held) if family.moves & ones else None
+            if left is not None:
+                led[family.name] = left
+            open_.append(left.action if left else family)
+        return open_, led
+
+    def _to_normal_form(self, family: Family) -> None:
+        """The normal form of a space that has no balanced point; it must have no neighbours."""
+        others = [f for f in (*self._exact, *self.symmetry.discrete) if f is not family]
+        if any(family.moves & other.moves for other in others):
+            self.unfixed.append(family.name)
+            return
+        self._settled.add(family.name)
+        self._find(lambda: normal_form(family, self.seen), family)
+
+
+def _free(symmetry: Symmetry, families: list[Family]) -> Symmetry:
+    """The symmetry of some families, as if all parameters were trained: what is frozen can be moved
+    all the same."""
+    parameters = tuple(replace(parameter, trainable=True) for parameter in symmetry.parameters)
+    return replace(symmetry, families=tuple(families), parameters=parameters, discrete=())
