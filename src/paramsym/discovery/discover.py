@@ -12,6 +12,7 @@ from torch.export import ExportedProgram
 from paramsym.discovery.buffers import with_buffers
 from paramsym.discovery.composites import taken_apart
 from paramsym.discovery.dispatching import record_run
+from paramsym.discovery.displacing import displaced_biases
 from paramsym.discovery.exporting import export, from_program
 from paramsym.discovery.facts import Facts
 from paramsym.discovery.fixed_statistics import fixed_norms
@@ -198,9 +199,12 @@ def is_meta(recording: Recording) -> bool:
 def analyse(recording: Recording, *, check: bool, seed: int) -> Symmetry:
     """The symmetry of a recorded run."""
     meaning = understood(recording)
+    told, offsets = displaced_biases(meaning)
     run = run_of(meaning)
-    found = walk(meaning, centred_values(run, meaning))
+    found = walk(told, centred_values(run, meaning))
     facts, parameters = found.facts, found.parameters
+    for name in offsets.keys() & parameters.keys():
+        facts.isolate(parameters[name].layers[0].labels.ravel()[offsets[name] != 0])
     spaces = mixing(facts, parameters)
     linear = spaces.cells.classes[~spaces.cells.orthogonal[spaces.cells.of]]
     buffers = {p.name for p in recording.parameters if p.is_buffer}
@@ -216,7 +220,9 @@ def analyse(recording: Recording, *, check: bool, seed: int) -> Symmetry:
     guarded = set(classes.of[labels[labels != FIXED]].tolist())
     families = mixing_families(parameters, spaces)
     norms = fixed_norms(facts, meaning, biases_in_front(run))
-    families += scaling_families(parameters, classes, basis, guarded, facts.displaced, norms)
+    families += scaling_families(
+        parameters, classes, basis, guarded, facts.displaced, norms, offsets
+    )
     families = oriented(families, facts, parameters, recording)
     shifts = shift_families_of(run)
     families += shifts

@@ -54,6 +54,16 @@ def occurrences(parameters: dict[str, Value], classes: Classes) -> list[Occurren
     return found
 
 
+def by_offset(place: Occurrences, offsets: np.ndarray | None) -> list[Occurrences]:
+    """Where classes stand in entries to which the same number is added, for each number."""
+    if offsets is None:
+        return [place]
+    return [
+        replace(place, classes=np.where(offsets == o, place.classes, FIXED), offset=float(o))
+        for o in np.unique(offsets)
+    ]
+
+
 def displaced_occurrences(
     parameters: dict[str, Value], displaced: Mapping[str, Displaced], classes: Classes
 ) -> list[Occurrences]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
+from types import MappingProxyType
 from typing import final
 
 import numpy as np
@@ -16,6 +17,7 @@ from paramsym.discovery.fixed_statistics import FixedNorm, compensating_term
 from paramsym.discovery.labels import Labels, Value
 from paramsym.discovery.occurrences import (
     Occurrences,
+    by_offset,
     displaced_occurrences,
     family_of,
     occurrences,
@@ -33,6 +35,7 @@ def scaling_families(
     guarded: set[int],
     displaced: Mapping[str, Displaced],
     norms: Sequence[FixedNorm] = (),
+    offsets: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> list[Family]:
     """A family for each kind of scaling: the neurons of a layer are one T₊(h).
 
@@ -43,12 +46,18 @@ def scaling_families(
         guarded: Classes whose scale a normalisation erases only up to its ε.
         displaced: Parameters to which a number is added before they are read.
         norms: Normalisations with fixed statistics.
+        offsets: Biases with numbers that are added to what their layers give, entry by entry.
     """
-    places = occurrences(parameters, classes)
+    places = [
+        part
+        for place in occurrences(parameters, classes)
+        for part in by_offset(place, offsets.get(place.parameter))
+    ]
     places += displaced_occurrences(parameters, displaced, classes)
     places += [norm.place(classes) for norm in norms]
     after = [found.after for found in displaced.values()]
     after += [norm.compensation.scale for norm in norms]
+    after += [parameters[k].layers[0].labels.ravel()[o != 0] for k, o in offsets.items()]
     known = {norm.compensation.bias: norm for norm in norms}
     basis = _reduced(basis, {int(k) for labels in after for k in classes.of[labels]})
     families = []
@@ -173,14 +182,15 @@ def _scales(kind: "_Kind", parameter: str, degree: float, rows: Labels) -> bool:
 
 def _shift_of(place: Occurrences, rows: Labels) -> Term | None:
     """What the translations `[copies, 1]` add to a parameter of one axis; `None` for what is not
-    one translation an entry, or one for all."""
-    size = len(place.classes)
-    if len(place.view) != 1 or rows.size != size:
+    one translation an entry, in order, or one for all, without gaps."""
+    size, start = len(place.classes), int(rows.min())
+    if len(place.view) != 1 or (np.sort(rows.ravel()) != np.arange(start, start + rows.size)).any():
         return None
+    slot = Slot(place.parameter, () if rows.size == size else ((start, start + rows.size),))
     if len(rows) == 1:
-        return Term(Slot(place.parameter), "a->i")
-    if len(rows) == size and (rows[:, 0] == np.arange(size)).all():
-        return Term(Slot(place.parameter), "ia->i")
+        return Term(slot, "a->i")
+    if len(rows) == rows.size and (np.diff(rows[:, 0]) > 0).all():
+        return Term(slot, "ia->i")
     return None
 
 
