@@ -101,7 +101,7 @@ def _adds_vectors(
 
 
 def _differs_by_matrix(call: Call, layer: Layer, axis: int) -> bool:
-    """Whether labels vary along an axis by the matrix of a stack alone, with the same coordinates."""
+    """Whether labels vary along an axis by the matrix of a stack alone, coordinates being alike."""
     coordinates = call.facts.coordinates(layer.labels)
     return coordinates is not None and axis not in varying(compress(coordinates))
 
