@@ -13,6 +13,7 @@ from paramsym.experiments.figures.fig9 import FIG9
 from paramsym.experiments.figures.fig10 import FIG10
 from paramsym.experiments.figures.fig11 import FIG11
 from paramsym.experiments.figures.orbit_sharpness import ORBIT_SHARPNESS
+from paramsym.experiments.figures.q_reach import Q_REACH
 from paramsym.experiments.figures.quantising import QUANTISING
 from paramsym.experiments.figures.teleporting import TELEPORTING
 
@@ -20,7 +21,7 @@ from paramsym.experiments.figures.teleporting import TELEPORTING
 _PAPER: tuple[Experiment, ...] = (
     FIG1, FIG2, FIG3, FIG4, FIG5, FIG6, FIG7, FIG8, FIG9, FIG10, FIG11,
 )  # fmt: skip
-_BEYOND: tuple[Experiment, ...] = (QUANTISING, TELEPORTING, ORBIT_SHARPNESS)
+_BEYOND: tuple[Experiment, ...] = (Q_REACH, QUANTISING, TELEPORTING, ORBIT_SHARPNESS)
 
 EXPERIMENTS: dict[str, Experiment] = {figure.name: figure for figure in (*_PAPER, *_BEYOND)}
 """Every figure by its name on the command line."""
