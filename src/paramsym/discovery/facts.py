@@ -213,7 +213,7 @@ class Facts:
         matrices = {0}
         for start, size, count in self.stacks.get(parameter, ()):
             if start <= labels.min() < start + size * count:
-                matrices = set(np.unique((labels - start) // size).tolist())
+                matrices = set(distinct((labels - start) // size).tolist())
         spent = {(parameter, matrix) for matrix in matrices}
         if spent & self.gauge_spent:
             return False

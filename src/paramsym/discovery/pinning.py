@@ -12,7 +12,7 @@ from enum import IntEnum
 import numpy as np
 
 from paramsym.discovery.balances import Classes
-from paramsym.discovery.distinct import distinct_rows
+from paramsym.discovery.distinct import distinct, distinct_rows
 from paramsym.discovery.facts import Facts, Origin
 from paramsym.discovery.labels import FIXED, Labels, Value
 from paramsym.discovery.recording import Recording
@@ -109,7 +109,7 @@ def _classes_at(value: Value, axis: int, rows: Labels, classes: Classes) -> Labe
     if not found and max(value.shape, default=1) > 1:
         return None
     if not found:  # a number
-        every = np.unique(np.concatenate([layer.labels.ravel() for layer in value.layers]))
+        every = distinct(np.concatenate([layer.labels.ravel() for layer in value.layers]))
         found.append(np.where(every == FIXED, FIXED, classes.of[every])[None])
     return np.concatenate(found, 1)
 
@@ -155,7 +155,7 @@ def _by_balances(facts: Facts, classes: Classes, wanted: np.ndarray) -> Iterator
 
 
 def _entries(classes: Labels, kind: _Kind, origin: Origin) -> Labels:
-    own = np.unique(classes)
+    own = distinct(classes)
     return np.stack([own, np.full_like(own, kind), np.full_like(own, origin.record)], 1)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.sparse import coo_array
 
 from paramsym.discovery.balances import Classes, Row
+from paramsym.discovery.distinct import distinct
 from paramsym.discovery.facts import Displaced
 from paramsym.discovery.fixed_statistics import FixedNorm, compensating_term
 from paramsym.discovery.labels import Labels, Value
@@ -245,7 +246,7 @@ def _disjoint(rows: list[np.ndarray]) -> list[Labels]:
 
     Scalings overlap where a product is read, as both factors of a gate are.
     """
-    if all(len(np.unique(index)) == index.size for index in rows):
+    if all(len(distinct(index)) == index.size for index in rows):
         return [np.arange(len(rows[0]))]
     taken: list[set[tuple[int, int]]] = []
     chosen: list[list[int]] = []

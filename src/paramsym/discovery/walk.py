@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, final
 
-import numpy as np
 import torch
 import torch.utils._pytree as pytree
 from torch import Tensor
 
 from paramsym.discovery.choosing import assignments
 from paramsym.discovery.combinations import settled
+from paramsym.discovery.distinct import distinct
 from paramsym.discovery.facts import Facts
 from paramsym.discovery.fixed_statistics import settle_compensated
 from paramsym.discovery.labels import Layer, Value
@@ -270,7 +270,7 @@ def _pin_unread(parameters: dict[str, Value], facts: Facts) -> None:
     read = facts.read()
     for value in parameters.values():
         for layer in value.layers:
-            unread = np.unique(layer.labels[~read[layer.labels]])
+            unread = distinct(layer.labels[~read[layer.labels]])
             facts.isolate(unread)
             facts.balance(Layer(unread))
 
@@ -283,4 +283,4 @@ def _settle_displaced(facts: Facts) -> None:
         if read[found.before].any():
             facts.pin(Value(found.after.shape, (Layer(found.after),)))
         facts.pin(Value(found.before.shape, (Layer(found.before),)))
-        facts.gauges.append((np.unique(found.after),))  # one axis: its scale means something
+        facts.gauges.append((distinct(found.after),))  # one axis: its scale means something

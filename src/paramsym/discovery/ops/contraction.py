@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-import numpy as np
-
+from paramsym.discovery.distinct import distinct
 from paramsym.discovery.facts import Facts
 from paramsym.discovery.labels import Layer, first_along, merge
 
@@ -84,7 +83,7 @@ def _space(facts: Facts, inner: list[Layer]) -> Layer | None:
     norms of several vectors do: coordinates with the same number may mix."""
     if not inner:
         return None
-    space = max(inner, key=lambda layer: len(np.unique(layer.labels)))
+    space = max(inner, key=lambda layer: len(distinct(layer.labels)))
     for layer in inner:
         if layer is not space:
             facts.isolate(layer.labels)

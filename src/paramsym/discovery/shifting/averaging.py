@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from paramsym.discovery.distinct import distinct
 from paramsym.discovery.labels import Labels
 from paramsym.discovery.shifting.layout import NONE
 from paramsym.discovery.shifting.registry import Call, Key, Op, Refused, op
@@ -70,7 +71,7 @@ def _summed(labels: Labels, shape: tuple[int, ...], dims: list[int]) -> tuple[La
     there = labels != NONE
     total = labels.max(axis=axes, keepdims=True)
     counts = there.sum(axis=axes, keepdims=True)
-    often = np.unique(counts[counts > 0])
+    often = distinct(counts[counts > 0])
     if len(often) != 1 or not bool((~there | (labels == total)).all()):
         raise Refused
     return total, repeats * float(often[0])

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-import numpy as np
-
+from paramsym.discovery.distinct import distinct
 from paramsym.discovery.shifting.registry import Call, Key, Op, Refused, op
 from paramsym.discovery.shifting.steps import (
     Plan,
@@ -97,7 +96,7 @@ def rows_of_buffer(call: Call) -> Plan | None:
         return None
     ((axis,), _) = places
     rows = index.constant[1].numpy(force=True).ravel()
-    if rows.dtype.kind not in "iu" or len(np.unique(rows)) < len(rows):
+    if rows.dtype.kind not in "iu" or len(distinct(rows)) < len(rows):
         return None
     return [Take(axis, rows % table.shape[axis]), Reshape(call.shape)]
 

@@ -10,6 +10,7 @@ from typing import final
 
 import numpy as np
 
+from paramsym.discovery.distinct import distinct
 from paramsym.discovery.labels import Labels
 from paramsym.discovery.shifting.layout import NONE
 from paramsym.discovery.shifting.registry import Call, Op
@@ -131,7 +132,7 @@ def _through(
 
 def _pushed(op: Op, call: Call, use: Use, piece: Piece, result: Pushed) -> Mapping[int, Piece]:
     """The answer of an op; a part of a shift is shown to it as a shift of its own."""
-    names = np.unique(piece.labels[piece.labels != NONE])
+    names = distinct(piece.labels[piece.labels != NONE])
     if not piece.word.is_identity or len(names) == piece.word.size:
         return op.push(call, use.key, piece)
     number = np.full(piece.word.size + 1, NONE, dtype=np.int64)
@@ -162,7 +163,7 @@ def _taken_up(run: Run, pivot: Pivot, piece: Piece, result: Pushed) -> list[Term
         return None  # one entry of the pivot would have to do two things
     labels = np.where(pivot.places == NONE, NONE, taken[pivot.places])
     shape = run.parameters[pivot.parameter].shape
-    if piece.word.is_identity and len(np.unique(shift[there])) < piece.word.size:
+    if piece.word.is_identity and len(distinct(shift[there])) < piece.word.size:
         result.partial = True
         return []
     try:

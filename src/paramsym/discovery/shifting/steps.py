@@ -11,6 +11,7 @@ from typing import Protocol, final
 
 import numpy as np
 
+from paramsym.discovery.distinct import distinct
 from paramsym.discovery.labels import Labels, compress
 from paramsym.discovery.shifting.layout import NONE
 from paramsym.discovery.shifting.tolerance import (
@@ -159,12 +160,12 @@ class Take:
 
     def tolerance(self, tolerance: Tolerance, shape: Shape) -> Tolerance:
         labels, axis, size = tolerance.labels, self.along, shape[self.along]
-        covers = len(np.unique(self.index)) == size
+        covers = len(distinct(self.index)) == size
         if covers and labels.shape[axis] == 1:
             if self.axis(axis, shape) is None and any(w.axis == axis for w in tolerance.weights):
                 return tolerance.plain()
             return tolerance
-        if len(np.unique(self.index)) < len(self.index):  # repeated
+        if len(distinct(self.index)) < len(self.index):  # repeated
             return pinned(len(shape))
         full = list(labels.shape)
         full[axis] = len(self.index)

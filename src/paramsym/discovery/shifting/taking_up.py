@@ -7,6 +7,7 @@ from typing import Protocol, final
 
 import numpy as np
 
+from paramsym.discovery.distinct import distinct
 from paramsym.discovery.labels import Labels
 from paramsym.discovery.shifting.layout import NONE
 from paramsym.discovery.shifting.pushing import Pushed, push, term_on
@@ -126,9 +127,9 @@ def _group(n: int, spanned: Labels) -> Translation:
     """Shifts of n components, without those that go unnoticed by themselves, which are a family of
     their own: where all components, or all of each block, may shift alike, the rest has mean
     zero."""
-    parts = np.unique(spanned)
+    parts = distinct(spanned)
     blocks = spanned.reshape(len(parts), -1) if n % len(parts) == 0 else spanned[None]
-    apart = len(np.unique(blocks[:, 0])) == len(blocks)
+    apart = len(distinct(blocks[:, 0])) == len(blocks)
     if PINNED in parts or not apart or not bool((blocks == blocks[:, :1]).all()):
         return Translation(n)
     return Translation(n // len(parts), len(parts), mean_free=True)

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from paramsym.discovery.distinct import distinct
 from paramsym.discovery.labels import Labels, compress
 from paramsym.discovery.shifting.layout import NONE
 from paramsym.discovery.shifting.weights import Weights, moved
@@ -91,7 +92,7 @@ class Tolerance:
         order = np.lexsort((change, own))
         change, own = change[order], own[order]
         apart = (own[1:] == own[:-1]) & (change[1:] != change[:-1]) & (own[1:] != PINNED)
-        noticed = np.unique(np.concatenate([bad, change[1:][apart], change[:-1][apart]]))
+        noticed = distinct(np.concatenate([bad, change[1:][apart], change[:-1][apart]]))
         noticed = noticed[noticed != NONE]
         return noticed if len(noticed) else None
 
@@ -172,7 +173,7 @@ def _joined(left: Labels, right: Labels) -> Labels:
     graph = coo_array((np.ones(edges.shape[1]), tuple(edges)), (count, count))
     _, part = connected_components(graph, directed=False)
     names = np.concatenate([names, names])
-    stuck = np.unique(part[names == PINNED])
+    stuck = distinct(part[names == PINNED])
     chosen = np.where(left != UNREAD, part[on_left], part[on_right])
     chosen = np.where(np.isin(chosen, stuck), PINNED, chosen)
     return np.where((left == UNREAD) & (right == UNREAD), UNREAD, chosen)
