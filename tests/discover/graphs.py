@@ -76,6 +76,53 @@ class Graph(nn.Module):
         return tuple(values[i] for i in self.outputs)
 
 
+class StandingNorm(nn.Module):
+    """A batch norm that stays in evaluation, as those of pretrained backbones do.
+
+    Args:
+        channels: Of what it reads.
+        gain: Whether it has a gain.
+        bias: Whether it has a bias.
+        frozen: Whether these are buffers.
+        affine: Whether it has any of them.
+        by_hand: Whether it is written as scale · x + shift.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        gain: bool = True,
+        bias: bool = True,
+        frozen: bool = False,
+        affine: bool = True,
+        by_hand: bool = False,
+    ) -> None:
+        super().__init__()
+        rng = torch.Generator().manual_seed(channels)
+        self.by_hand, self.epsilon = by_hand, 1e-5
+        self.register_buffer("running_mean", torch.randn(channels, generator=rng))
+        self.register_buffer("running_var", 0.3 + torch.rand(channels, generator=rng))
+        for name, wanted in (("weight", gain and affine), ("bias", bias and affine)):
+            value = torch.randn(channels, generator=rng) if wanted else None
+            if frozen or value is None:
+                self.register_buffer(name, value)
+            else:
+                self.register_parameter(name, nn.Parameter(value))
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean, variance, weight, bias = (
+            getattr(self, name) for name in ("running_mean", "running_var", "weight", "bias")
+        )
+        if not self.by_hand:
+            return F.batch_norm(x, mean, variance, weight, bias, eps=self.epsilon)
+        shape = (1, -1, *[1] * (x.ndim - 2))
+        scale = (variance.reshape(shape) + self.epsilon).rsqrt()
+        scale = scale if weight is None else weight.reshape(shape) * scale
+        shift = -mean.reshape(shape) * scale
+        return x * scale + (shift if bias is None else bias.reshape(shape) + shift)
+
+
 def weight(*shape: int) -> nn.Parameter:
     return nn.Parameter(torch.randn(shape))
 
@@ -382,12 +429,25 @@ class Builder:
                 [
                     nn.BatchNorm1d(n, affine=affine),
                     nn.BatchNorm1d(n, affine=affine, track_running_stats=False),
+                    self.standing(n),
                     nn.LayerNorm(n, elementwise_affine=affine),
                     nn.RMSNorm(n, eps=1e-5, elementwise_affine=affine),
                 ]
             ),
             i,
         )
+
+    def standing(self, channels: int) -> nn.Module:
+        """A norm with fixed statistics, or one that is there already."""
+        there = [
+            m for m, _ in self.steps
+            if isinstance(m, StandingNorm) and len(m.get_buffer("running_mean")) == channels
+        ]  # fmt: skip
+        kinds: list[dict[str, bool]] = [
+            {}, {}, {"gain": False}, {"bias": False}, {"frozen": True}, {"by_hand": True},
+            {"by_hand": True, "frozen": True},
+        ]  # fmt: skip
+        return self.choose([*there, StandingNorm(channels, **self.choose(kinds))])
 
     def pointwise(self, ndim: int) -> None:
         name = self.choose(list(POINTWISE))
@@ -433,7 +493,9 @@ class Builder:
             self.choose(
                 [
                     nn.BatchNorm2d(c, affine=affine),
+                    self.standing(c),
                     nn.InstanceNorm2d(c, affine=affine),
+                    nn.InstanceNorm2d(c, affine=affine, track_running_stats=True),
                     nn.GroupNorm(1, c, affine=affine),
                     nn.GroupNorm(c, c, affine=affine),
                 ]

@@ -67,13 +67,13 @@ class Compensation:
 
     Attributes:
         scale: Labels of that scale, channel by channel.
-        gain: The parameter that is divided by it; `None` where there is none.
+        gain: The parameter that is divided by it.
         bias: The parameter that takes up what then changes of the mean's share.
         records: Positions of the calls.
     """
 
     scale: Labels
-    gain: str | None
+    gain: str
     bias: str
     records: set[int]
 
@@ -311,7 +311,7 @@ class Facts:
             return None
         return known.after.reshape(labels.shape)
 
-    def compensate(self, gain: str | None, bias: str, channels: int) -> Labels | None:
+    def compensate(self, gain: str, bias: str, channels: int) -> Labels | None:
         """Labels of the scale for which a gain and a bias make up at this call; `None` where the
         bias stands beside another gain elsewhere. They count only if both are read by such calls
         alone."""

@@ -84,7 +84,7 @@ def settle_compensated(facts: Facts, recording: Recording, labelled: Mapping[str
     )
     constants = _unwritten(recording)
     for found in facts.compensated.values():
-        own = [name for name in (found.gain, found.bias) if name is not None]
+        own = (found.gain, found.bias)
         alone = all(reads[name] == len(found.records) for name in own)
         whole = all(labelled[name].shape == found.scale.shape for name in own)
         if alone and whole and _numbers(found, recording, constants) is not None:
@@ -178,8 +178,7 @@ def compensating_term(norm: FixedNorm, rows: Labels, *, in_front: bool) -> Term 
         assert norm.in_front is not None
         name, coefficient = norm.in_front[0], 1 / norm.in_front[1]
     else:
-        sources.append(statistics.inverse)
-        sources += [Source(Slot(own.gain))] if own.gain is not None else []
+        sources += [statistics.inverse, Source(Slot(own.gain))]
     sources = [replace(s, slot=replace(s.slot, block=block)) for s in sources]
     scale = "ia" if copies > 1 else "i"
     if in_order:

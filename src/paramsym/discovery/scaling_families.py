@@ -157,8 +157,7 @@ def _about_statistics(
             if place.norm is None:
                 made.append(port_at(place, rows, own / degree))
                 continue
-            if place.norm.gain is not None:
-                made.append(port_at(replace(place, parameter=place.norm.gain), rows, -1.0))
+            made.append(port_at(replace(place, parameter=place.norm.gain), rows, -1.0))
             norm = norms[place.norm.bias]
             there = norm.in_front is not None and _scales(kind, norm.in_front[0], degree, index)
             terms.append(compensating_term(norm, rows[:, 0], in_front=there))

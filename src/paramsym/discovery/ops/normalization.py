@@ -52,8 +52,8 @@ def _about_fixed_statistics(call: Call, value: Value) -> None:
     if not value.layers:
         return
     scale = None
-    if _is_parameter(bias, channels[0]) and (gain is None or _is_parameter(gain, channels[0])):
-        scale = facts.compensate(gain and gain.parameter, bias.parameter, channels[0])
+    if _is_parameter(gain, channels[0]) and _is_parameter(bias, channels[0]):
+        scale = facts.compensate(gain.parameter, bias.parameter, channels[0])
     if scale is None:
         facts.pin(value)
         return
