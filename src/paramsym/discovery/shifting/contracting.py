@@ -218,6 +218,11 @@ class Contraction(Op):
         """An argument that is added, its letters as in the result, and its factor."""
         return None
 
+    def adds(self, call: Call, key: Key) -> bool:
+        """Whether an argument is no factor, but what is added."""
+        added = self.added(call)
+        return added is not None and added[0] == key
+
     def tolerances(self, call: Call, outputs: list[Tolerance]) -> Mapping[Key, Tolerance]:
         product = self.product(call)
         if product is None:

@@ -36,6 +36,10 @@ class Convolution(Op):
             found["weight", 0] = back.seen_as(labels, free, _of_channels)
         return found
 
+    def adds(self, call: Call, key: Key) -> bool:
+        """Whether an argument is no factor, but what is added."""
+        return key[0] == "bias"
+
     def product(self, call: Call) -> Product | None:
         """The sum over channels and taps, as if positions in front of and behind the kernel were
         the same; `None` for other kinds of convolutions."""

@@ -17,6 +17,13 @@ NONE = -1
 """The label of an entry where nothing stands."""
 
 
+def present(labels: Labels) -> Labels:
+    """The labels that stand anywhere, in order."""
+    there = np.zeros(int(labels.max(initial=NONE)) + 1, dtype=bool)
+    there[labels[labels >= 0]] = True
+    return np.flatnonzero(there)
+
+
 @final
 @dataclass(frozen=True)
 class Range:

@@ -10,9 +10,8 @@ from typing import final
 
 import numpy as np
 
-from paramsym.discovery.distinct import distinct
 from paramsym.discovery.labels import Labels
-from paramsym.discovery.shifting.layout import NONE
+from paramsym.discovery.shifting.layout import NONE, present
 from paramsym.discovery.shifting.registry import Call, Op
 from paramsym.discovery.shifting.values import Piece, Pivot
 from paramsym.discovery.shifting.walk import Run, Use
@@ -132,7 +131,7 @@ def _through(
 
 def _pushed(op: Op, call: Call, use: Use, piece: Piece, result: Pushed) -> Mapping[int, Piece]:
     """The answer of an op; a part of a shift is shown to it as a shift of its own."""
-    names = distinct(piece.labels[piece.labels != NONE])
+    names = present(piece.labels)
     if not piece.word.is_identity or len(names) == piece.word.size:
         return op.push(call, use.key, piece)
     number = np.full(piece.word.size + 1, NONE, dtype=np.int64)
@@ -163,7 +162,7 @@ def _taken_up(run: Run, pivot: Pivot, piece: Piece, result: Pushed) -> list[Term
         return None  # one entry of the pivot would have to do two things
     labels = np.where(pivot.places == NONE, NONE, taken[pivot.places])
     shape = run.parameters[pivot.parameter].shape
-    if piece.word.is_identity and len(distinct(shift[there])) < piece.word.size:
+    if piece.word.is_identity and len(present(shift)) < piece.word.size:
         result.partial = True
         return []
     try:

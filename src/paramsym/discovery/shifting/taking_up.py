@@ -63,11 +63,8 @@ def families_of(source: Source, places: Labels, killed: Tolerance | None) -> Ite
         return
     first = source.pushed(places)
     good = ~first.seen
-    fates: dict[bytes, list[int]] = defaultdict(list)
-    signs = np.array([mask for _, mask in first.events], dtype=bool).reshape(-1, len(good)).T
-    for k in np.flatnonzero(good):
-        fates[signs[k].tobytes()].append(int(k))
-    for members in fates.values():
+    signs = np.array([mask for _, mask in first.events], dtype=bool).reshape(-1, len(good))
+    for members in _alike(np.flatnonzero(good), signs):
         spanned = source.spanned(_numbered(places, members), killed)
         # Those that shift alike next to one another, where they can be.
         for order in ([members[k] for k in np.argsort(spanned, kind="stable")], members):
@@ -79,6 +76,17 @@ def families_of(source: Source, places: Labels, killed: Tolerance | None) -> Ite
                 break
             if order == members:
                 break
+
+
+def _alike(components: Labels, signs: np.ndarray) -> list[list[int]]:
+    """Components with the same signs together."""
+    own = signs[:, components]
+    if bool((own == own[:, :1]).all()):
+        return [components.tolist()] if len(components) else []
+    fates: dict[bytes, list[int]] = defaultdict(list)
+    for k, fate in zip(components.tolist(), np.packbits(own, axis=0).T, strict=True):
+        fates[fate.tobytes()].append(k)
+    return list(fates.values())
 
 
 def _family(
@@ -112,14 +120,14 @@ def _exact(terms: Sequence[Term]) -> Exactness:
 def _without_known(places: Labels, spanned: Labels) -> Labels:
     """Places of the components that do not go unnoticed each by itself, numbered anew."""
     sizes = np.bincount(spanned[spanned != PINNED], minlength=1)
-    rest = [k for k, part in enumerate(spanned) if part == PINNED or sizes[part] > 1]
+    rest = np.flatnonzero((spanned == PINNED) | (sizes[spanned] > 1))
     return places if len(rest) == len(spanned) else _numbered(places, rest)
 
 
-def _numbered(places: Labels, members: Sequence[int]) -> Labels:
+def _numbered(places: Labels, members: Sequence[int] | Labels) -> Labels:
     """Places of some components, with these numbered in order."""
     number = np.full(int(places.max()) + 2, NONE, dtype=np.int64)
-    number[list(members)] = np.arange(len(members))
+    number[np.asarray(members, dtype=np.int64)] = np.arange(len(members))
     return np.where(places == NONE, NONE, number[places])
 
 

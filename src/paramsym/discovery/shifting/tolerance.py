@@ -17,7 +17,7 @@ from scipy.sparse.csgraph import connected_components
 
 from paramsym.discovery.distinct import distinct
 from paramsym.discovery.labels import Labels, compress
-from paramsym.discovery.shifting.layout import NONE
+from paramsym.discovery.shifting.layout import NONE, present
 from paramsym.discovery.shifting.weights import Weights, moved
 
 PINNED = NONE
@@ -80,20 +80,28 @@ class Tolerance:
     def allows(self, labels: Labels) -> Labels | None:
         """Labels of a change (entries with the same label change alike) that would be noticed, for
         this tolerance: those with an entry that is pinned, or in one class with other labels."""
-        ndim = labels.ndim
-        axes = [a for a in range(ndim) if a in self.free and labels.shape[a] > 1]
-        own = self.plain().labels
-        for axis in axes:
-            own = _with_position(own, axis, labels.shape[axis])
-        change, own = (x.ravel() for x in np.broadcast_arrays(labels, own))
-        read = own != UNREAD
-        change, own = change[read], own[read]
-        bad = change[(own == PINNED) & (change != NONE)]
-        order = np.lexsort((change, own))
-        change, own = change[order], own[order]
-        apart = (own[1:] == own[:-1]) & (change[1:] != change[:-1]) & (own[1:] != PINNED)
-        noticed = distinct(np.concatenate([bad, change[1:][apart], change[:-1][apart]]))
-        noticed = noticed[noticed != NONE]
+        own = self.plain()
+        if own.is_unread:
+            return None
+        if own.is_pinned:
+            noticed = present(labels)
+            return noticed if len(noticed) else None
+        classes = own.labels
+        for axis, size in enumerate(labels.shape):
+            if axis in self.free and size > 1:
+                classes = _with_position(classes, axis, size)
+        change, classes = (x.ravel() for x in np.broadcast_arrays(labels, classes))
+        top = int(classes.max(initial=0)) + 1
+        if top > 4 * classes.size:  # few of many numbers
+            names, number = np.unique(classes, return_inverse=True)
+            classes, top = np.where(classes < 0, classes, number), len(names)
+        # Of every class the label of one entry; the others must have the same.
+        one = np.full(top, NONE, dtype=np.int64)
+        read = classes >= 0
+        one[classes[read]] = change[read]
+        mixed = np.zeros(top - min(PINNED, UNREAD), dtype=bool)  # for those numbers too, no
+        mixed[classes[read][change[read] != one[classes[read]]]] = True
+        noticed = present(change[(classes == PINNED) | (read & mixed[classes])])
         return noticed if len(noticed) else None
 
     def spanned(self, places: Labels) -> Labels:

@@ -22,6 +22,8 @@ from paramsym.discovery.shifting import (
     viewing,
 )
 from paramsym.discovery.shifting.adding import Sum
+from paramsym.discovery.shifting.contracting import Contraction
+from paramsym.discovery.shifting.convolving import Convolution
 from paramsym.discovery.shifting.layout import NONE
 from paramsym.discovery.shifting.looking_up import LookUp, rows_of_buffer
 from paramsym.discovery.shifting.normalising import centering
@@ -137,6 +139,7 @@ class _Defined:
         self.reads: dict[int, int] = defaultdict(int)
         self.made_by: dict[int, tuple[Call, int]] = {}
         self.tables: set[int] = set()
+        self.alone: set[int] = set()
         for record, _, _ in self.records:
             leaves = record.inputs()
             for leaf in leaves:
@@ -170,19 +173,21 @@ class _Defined:
         for i, name in recording.parameter_ids.items():
             if name not in real or not self.reads[i]:
                 continue
-            alone = self.reads[i] == 1 and len(shared[name]) == 1
-            values[i] = replace(
-                values[i],
-                moves=True,
-                view=View.of(name, real[name]),
-                pivot=self._pivot(i, name, real[name]) if alone else None,
-            )
+            if self.reads[i] == 1 and len(shared[name]) == 1:
+                self.alone.add(i)
+            values[i] = replace(values[i], moves=True, view=View.of(name, real[name]))
             self.run.parameters.setdefault(name, values[i])
             self.run.roots[i] = name
             self.run.views_of[name].append(i)
 
-    def _pivot(self, number: int, name: str, shape: tuple[int, ...]) -> Pivot | None:
-        places = entries_of(shape, number in self.tables)
+    def _pivot(self, op: Op, call: Call, key: Key, value: Value) -> Pivot | None:
+        """What can take up shifts of an argument of a call."""
+        if value.number not in self.alone:
+            return value.pivot
+        if isinstance(op, Contraction | Convolution) and not op.adds(call, key):
+            return None  # a weight
+        name = self.run.roots[value.number]
+        places = entries_of(value.shape, value.number in self.tables)
         return None if places is None else Pivot(name, places, places)
 
     def _call(self, record: Record, value: Callable[[int], Value]) -> Call:
@@ -226,7 +231,7 @@ class _Defined:
         reaches most of it, with the most entries: it takes up what the others can, and them."""
         found: dict[int, Pivot] = {}
         for key, value in call.values():
-            pivot = value.pivot
+            pivot = self._pivot(op, call, key, value)
             if pivot is None or value.reads != 1:
                 continue
             word = Word.identity(int(pivot.places.max()) + 1)
