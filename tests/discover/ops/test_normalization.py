@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 import paramsym as ps
 from tests.discover.cases import Case, check
-from tests.discover.checking import Net, generic, groups
+from tests.discover.checking import TINY, Net, generic, groups
 
 
 def norm_net(norm: nn.Module, *, bias: bool = False) -> nn.Module:
@@ -234,3 +234,22 @@ def test_weight_norm_of_torch(dim: int | None) -> None:
     assert symmetry.verification is not None
     assert symmetry.verification.holds
     assert symmetry.verification.withdrawn == ()
+
+
+def by_hand(x: Tensor) -> Tensor:
+    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + TINY)
+
+
+def between_norms(net: Net, x: Tensor) -> Tensor:
+    """What the second norm reads has a scale of its own beside that of its coordinates."""
+    h = net.a(x)
+    return torch.tanh(h + by_hand(net.out(net.b(by_hand(h) * (1 + net.gain)))))
+
+
+def test_a_square_of_vectors_that_share_a_number_is_a_norm() -> None:
+    def model() -> nn.Module:
+        layers = {k: nn.Linear(n, 4, bias=False) for k, n in (("a", 5), ("b", 4), ("out", 4))}
+        return Net(between_norms, gain=nn.Parameter(torch.randn(4)), **layers)
+
+    families = {"T₊(4) about -1": 1, "GL(4)": 1, "T₊(1)": 1}
+    check(Case("between norms", model, ((90, 5),), families))

@@ -25,7 +25,8 @@ def power_of(call: Call, value: Value, exponent: float) -> Value:
     if exponent == 0:
         return call.output()
     layers = tuple(Layer(x.labels, x.exponent * exponent) for x in value.layers)
-    if exponent == 2 and all(abs(x.exponent) == 1 for x in value.layers):
+    vectors = [x for x in value.layers if x.axes or abs(x.exponent) == 1]  # others are one number
+    if exponent == 2 and vectors and all(abs(x.exponent) == 1 for x in vectors):
         return call.output(layers, is_square=True)
     if exponent != 1:
         call.facts.isolate_all(value)
