@@ -86,22 +86,3 @@ def test_zero_neurons(zeroed: tuple[str, ...], held: str, takes: str, depth: int
     target["fc0 → fc1"][2] = -1.0 if "writers and" in held[:11] or "neither" in held else 1.0
     with pytest.raises(ValueError, match=rf"1 of 4 neurons: neuron 2 has {held}.*{takes}"):
         ps.set_conserved(s.symmetry, params, target)
-
-
-def test_targets_that_exclude_each_other() -> None:
-    """Each is attainable alone; the sum of all of them is not: the loop of two scalings of one
-    matrix has only differences."""
-    params = {"W": torch.ones(2, 2, dtype=F64)}
-    rows, columns = (
-        ps.Family(name, ps.PositiveScaling(2), (ps.Port.along("W", (2, 2), axis),))
-        for name, axis in (("rows", 0), ("columns", 1))
-    )
-    symmetry = ps.Symmetry.of([rows, columns], params)
-    with pytest.raises(ArithmeticError, match=r"They may exclude each other"):
-        ps.set_conserved(symmetry, params, {"rows": 1.0, "columns": 2.0})
-    moved = ps.set_conserved(
-        symmetry,
-        params,
-        {"rows": torch.tensor([1.0, 3.0]), "columns": torch.tensor([2.5, 1.5])},
-    )
-    assert float((moved["W"].square().sum(1) - torch.tensor([1.0, 3.0])).abs().max()) < 1e-12

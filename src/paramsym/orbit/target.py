@@ -10,6 +10,7 @@ from paramsym.conserved import conserved
 from paramsym.element import GroupElement
 from paramsym.family import Family
 from paramsym.orbit.coupling import components, overlaps_itself
+from paramsym.orbit.target_certificate import exclusion
 from paramsym.orbit.target_joint import (
     JointProblem,
     Letters,
@@ -59,9 +60,10 @@ def set_conserved(
 
     Raises:
         ValueError: If a family is unknown or has no law, or a target has another shape, is not
-            symmetric or finite, or is not attainable: the message says why.
-        ArithmeticError: If coupled targets are attainable one by one, but Newton's method does not
-            reach them together.
+            symmetric or finite, or is not attainable, alone or together with the others: the
+            message says why.
+        ArithmeticError: If coupled targets are attainable one by one, and nothing is found that
+            excludes them together, but Newton's method does not reach them.
     """
     g = element_reaching(symmetry, params, target, others=others)
     return symmetry.act(g, params)
@@ -118,13 +120,27 @@ def _solve(
         gap = joint.solve()
         letters = joint.letters
     if not gap <= ACCEPTED * eps:
-        raise ArithmeticError(
-            f"`target` was not reached for {[f.name for f in families]}, which share weights: each "
-            "target alone is attainable, but Newton's method on all of them ends with Q off by "
-            f"{gap:.1e} relative to its terms. They may exclude each other. Name fewer families, "
-            'or pass others="free", which keeps nothing.'
-        )
+        raise _unreached(families, target, own, gap)
     return letters
+
+
+def _unreached(
+    families: list[Family], target: Mapping[str, Tensor], params: Params, gap: float
+) -> Exception:
+    """The error of targets that are attainable one by one and were not reached together."""
+    names = [f.name for f in families]
+    instead = 'Name fewer families, or pass others="free", which keeps nothing.'
+    reason = exclusion(families, target, params)
+    if reason is not None:
+        return ValueError(
+            f"`target` is not attainable for {names} together, which share weights: {reason}. "
+            f"{instead}"
+        )
+    return ArithmeticError(
+        f"`target` was not reached for {names}, which share weights: each target alone is "
+        "attainable, no linear combination of them excludes them, but Newton's method on all of "
+        f"them ends with Q off by {gap:.1e} relative to its terms. {instead}"
+    )
 
 
 def _workable(p: Tensor) -> Tensor:
