@@ -14,6 +14,7 @@ from paramsym.discrete.family import DiscreteFamily
 from paramsym.discrete.groups import Signs
 from paramsym.family import Family
 from paramsym.groups import ComplexScaling, Orthogonal
+from paramsym.orbit.binary import BinarySystem
 from paramsym.orbit.canonical_gains import DEGENERATE, framed_rows
 from paramsym.orbit.canonical_rotations import axes, fixed_directions, turned
 from paramsym.ports import Port
@@ -30,8 +31,8 @@ def signs(
     positive, and what nothing fixes.
 
     Signs become known one after the other: from entries that no other unknown sign multiplies, the
-    first parameter first. Where every entry has two unknown ones or none, changing all of them
-    changes nothing, and one may be chosen.
+    first parameter first. Then from products of entries. What is free after that does nothing
+    that others do not.
 
     Args:
         families: Those whose eigenbases were fixed; their signs are left.
@@ -72,13 +73,10 @@ class _Problem:
     def solve(self) -> None:
         """Make known what can be."""
         while bool((self.known == 0).any()):
-            progress = [self._read(name) for name in self.names]
-            if any(progress):
-                continue
-            free = self._free()
-            if free is None:
+            progress = [self._read(name) for name in self._unread()]
+            if not any(progress):
+                self._eliminate()
                 return
-            self.known[free] = 1.0
 
     def elements(self) -> list[tuple[AnyFamily, Tensor]]:
         """What makes every combination positive."""
@@ -104,35 +102,62 @@ class _Problem:
         ]
 
     def _read(self, name: str) -> bool:
-        """Make known what the entries of a parameter say; whether there was anything."""
-        values, ids = self._entries(name)
-        state = self._state(ids)
-        alone = (state == 0).sum(0) == 1
-        if not bool(alone.any()):
-            return False
-        values, ids, state = values[alone], ids[:, alone], state[:, alone]
-        unknown = torch.where(state == 0, ids, NONE).amax(0)
-        terms = values * torch.where(state == 0, 1.0, state).prod(0)
-        weights = fixed_directions((int(alone.numel()),))[alone]
-        zeros = torch.zeros(self.count, dtype=torch.float64)
-        totals = zeros.index_add(0, unknown, terms * weights)
-        squares = zeros.index_add(0, unknown, values.square())
-        # An entry that is rounding of zero says nothing: it is small beside others of its sign.
-        clear = (squares > DEGENERATE**2 * self.sizes) & (
-            totals.abs() > DEGENERATE * squares.sqrt()
-        )
-        self.known[clear] = totals[clear].sign()
+        """Make known what the entries with one unknown sign say; whether there was anything."""
+        ids, totals, clear = self._said(name, most=1)
+        self.known[ids[0, clear]] = totals[clear].sign()
         return bool(clear.any())
 
-    def _free(self) -> int | None:
-        """An unknown sign that may be chosen: no entry has three unknown ones or more."""
-        for name in self.names:
-            values, ids = self._entries(name)
-            open_ = (self._state(ids) == 0).sum(0)
-            loud = values.square() > DEGENERATE**2 * values.square().max()
-            if bool((loud & (open_ > 2)).any()) or bool((loud & (open_ == 1)).any()):
-                return None
-        return int((self.known == 0).nonzero()[0])
+    def _eliminate(self) -> None:
+        """Make known what products of entries say: elimination in the field of two elements.
+
+        Signs that are free then are products of others in all that they do, and are 1.
+        """
+        system = BinarySystem()
+        vague: list[int] = []
+        for name in self._unread():
+            ids, totals, clear = self._said(name)
+            for row, total, is_clear in zip(ids.T.tolist(), totals.tolist(), clear, strict=True):
+                unknowns = sum(1 << number for number in row if number != NONE)
+                if is_clear:
+                    system.add(unknowns, total < 0)
+                else:
+                    vague.append(unknowns)
+        tied = [unknowns for unknowns in vague if not system.determines(unknowns)]
+        flipped = system.solution()
+        for number in (self.known == 0).nonzero().flatten().tolist():
+            if not any(unknowns >> number & 1 for unknowns in tied):
+                self.known[number] = -1.0 if number in flipped else 1.0
+
+    def _said(self, name: str, most: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """For each set of unknown signs that multiply entries of a parameter: the signs, `[most,
+        sets]`, a fixed combination of the entries, and whether it is clear of zero."""
+        values, ids = self._entries(name)
+        state = self._state(ids)
+        count = (state == 0).sum(0)
+        chosen = count > 0 if most is None else (count > 0) & (count <= most)
+        weights = fixed_directions((values.numel(),))[chosen]
+        values, ids, state = values[chosen], ids[:, chosen], state[:, chosen]
+        unknown = torch.where(state == 0, ids, NONE).sort(0, descending=True).values
+        sets, of = torch.unique(unknown[:most], dim=1, return_inverse=True)
+        zeros = torch.zeros(sets.shape[1], dtype=torch.float64)
+        terms = values * torch.where(state == 0, 1.0, state).prod(0)
+        totals = zeros.index_add(0, of, terms * weights)
+        squares = zeros.index_add(0, of, values.square())
+        # An entry that is rounding of zero says nothing: it is small beside others of its signs.
+        least = torch.where(sets >= 0, self.sizes[sets.clamp_min(0)], torch.inf).amin(0)
+        loud = squares > DEGENERATE**2 * least
+        clear = loud & (totals.abs() > DEGENERATE * squares.sqrt())
+        return sets[:, loud], totals[loud], clear[loud]
+
+    def _unread(self) -> list[str]:
+        """Parameters with signs that are unknown."""
+        unknown = {
+            port.parameter
+            for family in self.families
+            if bool((self.known[self.numbers[family.name]] == 0).any())
+            for port in self._ports_of(family)
+        }
+        return [name for name in self.names if name in unknown]
 
     def _state(self, ids: Tensor) -> Tensor:
         """Of each sign at each entry, what is known; 1 where there is none."""
@@ -164,6 +189,14 @@ class _Problem:
             layers += self._through_gain(port, values)
         ids = torch.stack([layer.flatten() for layer in layers])
         return values.flatten(), _without_pairs(ids)
+
+    def _ports_of(self, family: AnyFamily) -> Iterator[Port]:
+        """Ports of a family, and those behind gains that it moves."""
+        yield from family.ports
+        for other in self.families:
+            for port in other.ports:
+                if port.frame is not None and port.frame.parameter in family.moves:
+                    yield port
 
     def _ports(self, name: str) -> Iterator[tuple[AnyFamily, Port]]:
         return (
