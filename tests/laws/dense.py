@@ -50,7 +50,11 @@ def change(term: ps.Term, translation: Tensor, params: Params) -> Tensor:
     letters = inputs.split(",")
     operands = [translation.numpy()]
     for source in term.sources:
-        operands.append((_block(source.slot, params) + source.offset) ** float(source.power))
+        held = params
+        if source.values is not None:
+            values = torch.tensor(source.values, dtype=torch.float64)
+            held = {source.slot.parameter: values.reshape(source.slot.view)}
+        operands.append((_block(source.slot, held) + source.offset) ** float(source.power))
     total = np.zeros(tuple(params[term.target.parameter].shape))
     block = total[_slices(term.target)]
     sizes = dict(zip(output, block.shape, strict=True))

@@ -7,6 +7,7 @@ from tests.blocks.gpt2_families import gpt2_subject
 from tests.blocks.llama_families import llama_subject
 from tests.laws import networks
 from tests.laws.activations import ACTIVATIONS
+from tests.laws.normalised import fixed_norm
 from tests.laws.subject import Subject
 
 _BUILDERS: dict[str, Callable[[], Subject]] = {
@@ -36,6 +37,8 @@ _BUILDERS: dict[str, Callable[[], Subject]] = {
     "tied autoencoder": networks.tied_autoencoder,
     "softmax head": networks.softmax_head,
     "gemma norm": networks.gemma_norm,
+    "fixed norm": lambda: fixed_norm(bias=False),
+    "fixed norm, bias in front": lambda: fixed_norm(bias=True),
     "gpt2": lambda: gpt2_subject(layers=1, tied=True),
     "gpt2 untied": lambda: gpt2_subject(layers=1, tied=False),
     "llama": lambda: llama_subject(layers=1),

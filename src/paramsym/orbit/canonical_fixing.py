@@ -176,7 +176,8 @@ class Fixing:
         for family in self._exact:
             if family.name in self._settled or family.name in self.unfixed:
                 continue
-            left = residual(family, self._held) if family.moves & ones else None
+            moved = family.moves & ones
+            left = residual(family, self._held, self._shifting) if moved else None
             if left is not None:
                 led[family.name] = left
             open_.append(left.action if left else family)

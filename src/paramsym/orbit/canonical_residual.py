@@ -42,13 +42,25 @@ class Residual:
         return word
 
 
-def residual(family: Family, held: Sequence[HeldGain]) -> Residual | None:
-    """The scaling with what follows it; `None` where that is no scaling of the same coordinates."""
+def residual(
+    family: Family, held: Sequence[HeldGain], shifts: Sequence[Family] = ()
+) -> Residual | None:
+    """The scaling with what follows it; `None` where that is no scaling of the same coordinates.
+
+    Args:
+        family: The scaling.
+        held: Gains that were made 1.
+        shifts: Families of shifts, which bring back what the followers shift, and shift more.
+    """
     if not isinstance(family.group, PositiveScaling):
         return None
     ports: list[Port] = []
     followers: list[tuple[HeldGain, Tensor, float]] = []
     targets = {t.target.parameter for gain in held for t in gain.family.terms}
+    for _ in shifts:
+        for shift in shifts:
+            if shift.moves & targets:
+                targets |= shift.moves
     for port in family.ports:
         gains = [gain for gain in held if overlap(gain.port, port)]
         if not gains:
