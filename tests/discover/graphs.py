@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.discover.checking import Args
+from tests.discover.image_layers import LAYERS
 
 BATCH = 3
 
@@ -503,6 +504,13 @@ class Builder:
             len(self.values) - 1,
         )
 
+    def image_layer(self) -> None:
+        i = self.value(4)
+        name = self.choose(list(LAYERS))
+        run, shapes = LAYERS[name]
+        parts = (weight(*shape) for shape in shapes(self.values[i].shape[1]))
+        self.append(Weighted(name, run, *parts), i)
+
     def image_op(self) -> None:
         name = self.choose(list(IMAGES))
         self.append(Op(name, IMAGES[name]), self.value(4))
@@ -527,7 +535,7 @@ class Builder:
         self.values.append(inputs)
         steps: list[Callable[[], None]] = [
             *[self.convolution] * 4, *[lambda: self.pointwise(4)] * 2, self.image_op,
-            self.image_op, lambda: self.join(4), self.image_norm,
+            self.image_op, lambda: self.join(4), self.image_norm, self.image_layer,
         ] if images else [
             *[self.linear] * 4, *[lambda: self.pointwise(2)] * 2, self.vector_op, self.vector_op,
             self.weighted, lambda: self.join(2), self.tied, self.vector_norm,

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from tests.discover.checking import Args
 from tests.discover.graphs import Builder, Draw, Graph, Op, Weighted, weight
+from tests.discover.sequence_layers import LAYERS
 from tests.discover.sequence_steps import ATTENTION, ROTARY, SEQUENCE, TIME, heads, merged
 
 BATCH, WORDS = 2, 5
@@ -69,13 +70,18 @@ class SequenceBuilder(Builder):
         i = self.value(3)
         n, count, width = self.values[i].shape[-1], self.choose([1, 2]), self.choose([2, 4])
         kind, positions = self.choose(list(ATTENTION)), self.choose(list(ROTARY))
-        shared, layout = self.choose([True, False]), self.choose(["apart", "fused", "by head"])
+        shared, layout = (
+            self.choose([True, False]),
+            self.choose(["apart", "fused", "by head", "within heads"]),
+        )
         turn, attend = ROTARY[positions], ATTENTION[kind]
 
         def run(s: Any, z: Tensor) -> Tensor:
             fused = F.linear(z, s.weights[0])
             if layout == "by head":
                 q, k, v = (x.transpose(1, 2) for x in fused.unflatten(-1, (count, 3, -1)).unbind(3))
+            elif layout == "within heads":
+                q, k, v = heads(fused, count).chunk(3, -1)
             else:
                 q, k, v = (heads(x, count) for x in fused.chunk(3, -1))
             if shared:  # all query heads read the first key head
@@ -113,6 +119,13 @@ class SequenceBuilder(Builder):
             parts = weight(3, n, 2), weight(3, 2), weight(3, 2, n)
             self.append(Weighted("choices", _chosen, *parts, eps=crossed), i)
 
+    def layer(self) -> None:
+        i = self.value(3)
+        name = self.choose(list(LAYERS))
+        run, shapes = LAYERS[name]
+        parts = (weight(*shape) for shape in shapes(self.values[i].shape[-1]))
+        self.append(Weighted(name, run, *parts), i)
+
     def many_letters(self) -> None:
         i = self.value(3)
         n = self.values[i].shape[-1]
@@ -147,7 +160,7 @@ class SequenceBuilder(Builder):
         steps = [
             *[self.dense] * 3, *[self.attention] * 3, *[self.sequence_op] * 3, self.gate,
             self.experts, self.choices, self.many_letters, self.token_norm, self.residual,
-            self.shared, self.embedding, lambda: self.pointwise(3),
+            self.shared, self.embedding, lambda: self.pointwise(3), *[self.layer] * 4,
         ]  # fmt: skip
         for _ in range(self.draw(st.integers(1, 6))):
             self.choose(steps)()

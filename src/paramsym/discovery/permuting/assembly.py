@@ -17,7 +17,11 @@ Places = Mapping[int, list[Occurrence]]
 
 def assemble(axes: Axes) -> list[DiscreteFamily]:
     """The families of every space that is not fixed, in the order of the parameters."""
-    spaces, places = axes.spaces, occurrences(axes.spaces, axes.parameters)
+    spaces = axes.spaces
+    for value in (*axes.values, *axes.parameters.values()):
+        for axis in value:
+            spaces.segments(axis)  # what is no sum of products is fixed, before any place is told
+    places = occurrences(spaces, axes.parameters)
     copies, constraints = counting(axes), spaces.leaf_constraints()
     families: list[DiscreteFamily] = []
     for space, own in places.items():
