@@ -1,9 +1,10 @@
-"""The parameters of GPT-2 124M, at random values, and families of them written by hand."""
+"""The parameters of GPT-2 124M, at random values, and its families: discovered, or by hand."""
 
 import torch
 from torch import Tensor
 
 import paramsym as ps
+from paramsym import huggingface
 
 WIDTH, HEADS, LAYERS, VOCAB, POSITIONS = 768, 12, 12, 50257, 1024
 INNER = 4 * WIDTH
@@ -23,7 +24,19 @@ def parameters(generator: torch.Generator) -> dict[str, Tensor]:
         for norm in ("ln_1", "ln_2"):
             shapes |= {f"h.{k}.{norm}.{leaf}": (WIDTH,) for leaf in ("weight", "bias")}
     shapes |= {"ln_f.weight": (WIDTH,), "ln_f.bias": (WIDTH,)}
-    return {k: 0.02 * torch.randn(s, generator=generator) + 1e-3 for k, s in shapes.items()}
+    return {k: _values(s, generator) for k, s in shapes.items()}
+
+
+def _values(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    return 0.02 * torch.randn(shape, generator=generator) + 1e-3
+
+
+def discovered(generator: torch.Generator) -> tuple[ps.Symmetry, dict[str, Tensor]]:
+    """What `discover` finds in the model of `transformers`, from shapes alone, and parameters."""
+    model, given = huggingface.from_name("gpt2", meta=True, seed=0)
+    symmetry = ps.discover(model, (), kwargs=given, verify=False)
+    shapes = {k: tuple(p.shape) for k, p in model.named_parameters()}
+    return symmetry, {k: _values(s, generator) for k, s in shapes.items()}
 
 
 def symmetry(params: dict[str, Tensor]) -> ps.Symmetry:

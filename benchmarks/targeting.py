@@ -101,12 +101,13 @@ def run() -> Iterator[Comparison]:
         0.2,
     )
 
-    weights = gpt2.parameters(torch.Generator().manual_seed(0))
-    every = gpt2.symmetry(weights)
-    # In GPT-2 heads and gains are exact: its GELU has no scalings, the stream's is one as ε → 0.
-    names = [f.name for f in every if "mlp.c_proj" not in f.name and f.name != "stream"]
-    heads = every.select(*names)
-    yield _promise("balance, GPT-2 124M", lambda: ps.balance(heads, weights), 5.0, pairs=3)
+    every, weights = gpt2.discovered(torch.Generator().manual_seed(0))
+    yield _promise(
+        "balance, GPT-2 124M, all heads and gains as discovered",
+        lambda: ps.balance(every, weights),
+        5.0,
+        pairs=3,
+    )
 
     model = _plain()
     chain = ps.discover(model, (torch.randn(2, 3, 16, 16),), verify=False)
