@@ -39,6 +39,7 @@ class Fixing:
         word: What moved it there.
         ties: Choices that nothing determined.
         unfixed: Names of families without a rule.
+        gap: The smallest gap of eigenvalues, relative to the largest.
     """
 
     def __init__(self, symmetry: Symmetry, params: Params) -> None:
@@ -50,6 +51,7 @@ class Fixing:
         self.word: list[tuple[AnyFamily, Tensor]] = []
         self.ties: list[str] = []
         self.unfixed: list[str] = []
+        self.gap = 1.0
         self._exact = [f for f in symmetry if not f.exactness.as_eps_vanishes]
         self._shifting = [family for family in self._exact if shifting(family)]
         self._settled: set[str] = set()
@@ -121,7 +123,10 @@ class Fixing:
     def rotations(self) -> None:
         """Hidden spaces take their eigenbases."""
         for family in self._turned:
-            self._find(lambda family=family: rotations(family, self.seen), family)
+            g, found, gap = rotations(family, self.seen)
+            self.gap = min(self.gap, gap)
+            self.ties += found
+            self._move(family, g)
 
     def orders(self) -> None:
         """Units are sorted."""
@@ -184,9 +189,10 @@ class Fixing:
         return open_, led
 
     def _to_normal_form(self, family: Family) -> None:
-        """The normal form of a space that has no balanced point; it must have no neighbours."""
-        others = [f for f in (*self._exact, *self.symmetry.discrete) if f is not family]
-        if any(family.moves & other.moves for other in others):
+        """The normal form of a space that has no balanced point; no other that is still open may
+        move its weights."""
+        others = [f for f in self._exact if f is not family and f.name not in self._settled]
+        if any(family.moves & other.moves for other in (*others, *self.symmetry.discrete)):
             self.unfixed.append(family.name)
             return
         self._settled.add(family.name)

@@ -27,12 +27,15 @@ class Canonical:
             invariant tells apart, signs that nothing fixes. With one, another point of the same
             orbit may get another canonical point.
         unfixed: Families whose gauge is not fixed, because no rule here covers them.
+        condition: By how much it magnifies a relative error of the parameters at most, up to a
+            small factor: the condition of the element, over the smallest gap of eigenvalues.
     """
 
     params: dict[str, Tensor]
     element: GroupElement
     ties: tuple[str, ...] = ()
     unfixed: tuple[str, ...] = ()
+    condition: float = 1.0
 
     @property
     def is_unique(self) -> bool:
@@ -79,5 +82,6 @@ def canonical(symmetry: Symmetry, params: Params) -> Canonical:
     point.orders()
     point.signs()
     point.sums()
-    unfixed = tuple(dict.fromkeys(point.unfixed))
-    return Canonical(point.now, point.element, tuple(point.ties), unfixed)
+    element, unfixed = point.element, tuple(dict.fromkeys(point.unfixed))
+    condition = element.condition() / point.gap
+    return Canonical(point.now, element, tuple(point.ties), unfixed, condition)

@@ -21,8 +21,9 @@ def turning(family: Family) -> bool:
     return isinstance(family.group, Affine | ComplexScaling | GeneralLinear | Orthogonal)
 
 
-def rotations(family: Family, params: Params) -> tuple[Tensor, list[str]]:
-    """The rotation to the eigenbasis of the family's own vectors, and what is degenerate.
+def rotations(family: Family, params: Params) -> tuple[Tensor, list[str], float]:
+    """The rotation to the eigenbasis of the family's own vectors, what is degenerate, and the
+    smallest gap of eigenvalues relative to the largest.
 
     For balanced GL and Aff spaces WWᵀ = RRᵀ, so that its eigenvalues are the singular values of
     RᵀW; for O(n), which cannot be balanced, WWᵀ + RRᵀ is taken, seen through gains; for O(n−1) its
@@ -42,10 +43,12 @@ def rotations(family: Family, params: Params) -> tuple[Tensor, list[str]]:
     S = basis.mT @ S @ basis
     values, vectors = torch.linalg.eigh((S + S.mT) / 2)
     values, vectors = values.flip(-1), vectors.flip(-1)
-    ties = []
+    ties, smallest = [], 1.0
     for copy, row in enumerate(values):
         live = row > DEGENERATE * row[:1]
-        near = (row[:-1] - row[1:] <= DEGENERATE * row[:1]) & live[1:]
+        gaps = (row[:-1] - row[1:])[live[1:]] / row[:1]
+        near = gaps <= DEGENERATE
+        smallest = min([smallest, *gaps[~near].tolist()])
         if bool(near.any()):
             of_copy = f" of copy {copy}" if group.copies > 1 else ""
             ties.append(
@@ -55,7 +58,7 @@ def rotations(family: Family, params: Params) -> tuple[Tensor, list[str]]:
         # A rotation of the plane: reflections are no complex numbers.
         proper = torch.stack([vectors.new_ones(group.copies), vectors.det()], -1)
         vectors = vectors * proper[:, None]
-    return turned(family, vectors.mT), ties
+    return turned(family, vectors.mT), ties, smallest
 
 
 def axes(family: Family) -> Tensor:

@@ -13,9 +13,11 @@ from paramsym.symmetry import Symmetry
 
 Params = Mapping[str, Tensor]
 
-TOLERANCE = 1e-6
-"""Relative distance of canonical points up to which they count as one: rounding, divided by the
-smallest gap of singular values and units that counts as none."""
+ROUNDING = 64
+"""Units of eps times the condition up to which a distance of canonical points can be rounding."""
+
+CHECK_SEED = 20230501
+CHECK_SCALE = 0.3
 
 
 @final
@@ -40,33 +42,60 @@ class SameOrbit:
 
 
 def same_orbit(
-    symmetry: Symmetry, a: Params, b: Params, *, tolerance: float = TOLERANCE
+    symmetry: Symmetry, a: Params, b: Params, *, tolerance: float | None = None
 ) -> SameOrbit:
     """Whether `b` is `a` moved by a group element, discrete symmetries included.
+
+    Families that are exact as ε → 0 only are left out.
 
     Args:
         symmetry: The symmetry of both.
         a: Parameter dict.
         b: Parameter dict.
-        tolerance: Relative distance of the canonical points that counts as rounding.
+        tolerance: Relative distance of the canonical points that counts as rounding. By default
+            what the precision of the parameters and the condition of their canonical points
+            explain, and never more than √eps: above that it is undecided.
 
     Returns:
         It holds where the canonical points agree, which proves it, by the element. It does not
-        where they differ and both are unique; where one is not, a difference says nothing.
+        where they differ and both are unique; where one is not, a difference says nothing. Before
+        it says no, `a` is moved by a random element and must have the same canonical point again.
 
     Raises:
         ValueError: As for `canonical`.
     """
     first, second = canonical(symmetry, a), canonical(symmetry, b)
     distance, worst = _apart(first, second)
-    if distance <= tolerance:
+    eps = max(torch.finfo(p.dtype).eps for q in (a, b) for p in q.values() if p.is_floating_point())
+    explained = ROUNDING * eps * max(first.condition, second.condition)
+    if distance <= (min(explained, eps**0.5) if tolerance is None else tolerance):
         return SameOrbit(True, second.element.inverse() @ first.element, distance)
-    if first.is_unique and second.is_unique:
-        reason = f"the canonical points differ by {distance:.1e}, most in {worst!r}"
-        return SameOrbit(False, None, distance, reason)
+    differ = f"the canonical points differ by {distance:.1e}, most in {worst!r}"
     left = dict.fromkeys((*first.ties, *second.ties, *first.unfixed, *second.unfixed))
-    reason = "the canonical points differ, but are not unique: " + "; ".join(left)
-    return SameOrbit(None, None, distance, reason)
+    if left:
+        reason = "the canonical points differ, but are not unique: " + "; ".join(left)
+        return SameOrbit(None, None, distance, reason)
+    if tolerance is None and distance <= explained:
+        reason = f"{differ}, and rounding may be {explained:.1e}: singular values are nearly equal"
+        return SameOrbit(None, None, distance, reason)
+    again = _elsewhere(symmetry, a, first)
+    if again > max(explained, tolerance or 0.0):
+        reason = (
+            f"{differ}, but that of `a` itself changes by {again:.1e} along its orbit; "
+            "please report it"
+        )
+        return SameOrbit(None, None, distance, reason)
+    return SameOrbit(False, None, distance, differ)
+
+
+def _elsewhere(symmetry: Symmetry, params: Params, there: Canonical) -> float:
+    """How far the canonical point of the parameters moved by a random element is from theirs."""
+    exact = [f.name for f in symmetry if not f.exactness.as_eps_vanishes]
+    chosen = symmetry.select(*exact, *(f.name for f in symmetry.discrete))
+    rng = torch.Generator().manual_seed(CHECK_SEED)
+    g = chosen.sample(CHECK_SCALE, generator=rng, discrete=True)
+    exactly = {k: p.double() if p.is_floating_point() else p for k, p in params.items()}
+    return _apart(there, canonical(symmetry, chosen.act(g, exactly)))[0]
 
 
 def orbit_distance(symmetry: Symmetry, a: Params, b: Params) -> float:
