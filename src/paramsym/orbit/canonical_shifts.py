@@ -33,16 +33,14 @@ def shifting(family: Family) -> bool:
 
 
 def own_term(family: Family) -> Term | None:
-    """The term by which every entry of the translation shifts entries of its own: one without
-    sources if there is one."""
+    """The first term by which every entry of the translation shifts entries of its own."""
     if not isinstance(family.group, Affine | Translation) or (
         isinstance(family.group, Translation) and family.ports
     ):
         return None
     single = family.group.n * family.group.copies == 1
-    spread = [term for term in family.terms if term.coefficient and (single or _spreads(term))]
-    constant = [term for term in spread if not term.sources]
-    return (constant or spread or [None])[0]
+    spread = (term for term in family.terms if term.coefficient and (single or _spreads(term)))
+    return next(spread, None)
 
 
 def _spreads(term: Term) -> bool:
