@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def drawn(settings: Mapping[str, Any], folder: Path) -> Arrays:
             rows.setdefault(name, []).append(value.double())
 
     for activation in ("relu", "identity"):
-        symmetry = symmetry_of(initialiser.draw(widths, activation, generator))
+        symmetry = symmetry_of(widths, activation)
         for _ in range(settings["networks"]):
             params = params_of(initialiser.draw(widths, activation, generator))
             (Q,) = symmetry.conserved(params).values()
@@ -61,11 +62,15 @@ def drawn(settings: Mapping[str, Any], folder: Path) -> Arrays:
     return {name: torch.stack(values) for name, values in rows.items()}
 
 
-def symmetry_of(net: MLP) -> Symmetry:
-    """The one family between the layers: of a ReLU network its scalings, of a linear one GL(h)."""
-    first = net.layers[0].get_parameter("weight")
-    found = discover(net, (torch.ones(2, first.shape[1], dtype=first.dtype),))
-    return found.select(*(f.name for f in found if f.has_law and f.ports))
+@cache
+def symmetry_of(widths: tuple[int, int, int], activation: str) -> Symmetry:
+    """The one family between the layers: of a ReLU network its scalings, of a linear one, which has
+    no biases, GL(h)."""
+    generator = torch.Generator().manual_seed(0)
+    net = MLP(
+        widths, activation, bias=activation != "identity", dtype=torch.float64, generator=generator
+    )
+    return discover(net, (torch.ones(2, widths[0], dtype=torch.float64),))
 
 
 def params_of(net: MLP) -> dict[str, Tensor]:
@@ -108,11 +113,11 @@ def moved(settings: Mapping[str, Any], folder: Path) -> Arrays:
     generator = torch.Generator().manual_seed(settings["seed"])
     widths = tuple(settings["widths"])
     x = torch.randn(50, widths[0], generator=generator, dtype=torch.float64)
+    symmetry = symmetry_of(widths, "relu")
+    (family,) = symmetry
     found: dict[str, list[Tensor]] = {"imbalance": [], "gap": [], "drift": []}
     for initialiser in INITIALISERS.values():
         net = initialiser.draw(widths, "relu", generator)
-        symmetry = symmetry_of(net)
-        (family,) = symmetry
         before, outputs = params_of(net), net(x).detach()
         s = FARTHEST * (2 * torch.rand(widths[1], generator=generator, dtype=torch.float64) - 1)
         target = imbalanced(before, s)
@@ -150,7 +155,7 @@ def asked(settings: Mapping[str, Any], folder: Path) -> Arrays:
     generator = torch.Generator().manual_seed(settings["seed"])
     n, h, m = settings["widths"]
     net = INITIALISERS["kaiming"].draw((n, h, m), "identity", generator)
-    symmetry, params = symmetry_of(net), params_of(net)
+    symmetry, params = symmetry_of((n, h, m), "identity"), params_of(net)
     (family,) = symmetry
     x = torch.randn(50, n, generator=generator, dtype=torch.float64)
     outputs = net(x).detach()

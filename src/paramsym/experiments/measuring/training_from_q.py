@@ -82,15 +82,15 @@ def train(settings: Mapping[str, Any], folder: Path) -> Arrays:
 
 def starts(inputs: int, classes: int, generator: torch.Generator) -> list[MLP]:
     """One network by Kaiming's initialiser, at each of `STARTS` and as drawn."""
-    kaiming = INITIALISERS["kaiming"]
+    kaiming, widths = INITIALISERS["kaiming"], (inputs, HIDDEN, classes)
+    symmetry = symmetry_of(widths, "relu")
+    (family,) = symmetry
     state = generator.get_state()
     nets = []
     for s in (*STARTS, None):
         generator.set_state(state)
-        net = kaiming.draw((inputs, HIDDEN, classes), "relu", generator)
+        net = kaiming.draw(widths, "relu", generator)
         if s is not None:
-            symmetry = symmetry_of(net)
-            (family,) = symmetry
             init_conserved_(net, symmetry, {family.name: imbalanced(params_of(net), s)})
         nets.append(net)
     return nets
