@@ -1,7 +1,7 @@
 """Null directions of readers: where Σ nᵢ xᵢ = c whatever the data, a weight W may change by v nᵀ,
 which shifts what it gives by the constant c v."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import final
@@ -18,7 +18,7 @@ from paramsym.discovery.shifting.tolerance import Tolerance, none_spanned
 from paramsym.discovery.shifting.uses import final_uses
 from paramsym.discovery.shifting.values import Piece
 from paramsym.discovery.shifting.walk import Run, Use
-from paramsym.discovery.shifting.weights import Weight
+from paramsym.discovery.shifting.weights import Weights
 from paramsym.discovery.shifting.words import Axis, Factor, Irregular, Word, placed
 from paramsym.family import Family
 from paramsym.terms import Term
@@ -39,7 +39,8 @@ def families_null(
     uses = final_uses(run, name)
     readings = next((found for use in uses if (found := list(readings_of(run, use)))), [])
     for reading in readings:
-        source = NullDirection(run, name, reading, tuple(uses), _weight(run, name, reading, killed))
+        weights = _weights(run, name, reading, killed)
+        source = NullDirection(run, name, reading, tuple(uses), weights)
         components = reading.components()
         families = list(families_of(source, components, killed))
         if not families and as_table and len(uses) > 1:
@@ -48,16 +49,16 @@ def families_null(
         yield from families
 
 
-def _weight(run: Run, name: str, reading: Reading, killed: Tolerance | None) -> Weight | None:
-    """By what rows are divided in the changes of the reader that go unnoticed by themselves."""
+def _weights(run: Run, name: str, reading: Reading, killed: Tolerance | None) -> Weights:
+    """By what rows are multiplied in the changes of the reader that go unnoticed by themselves."""
     view, shape = reading.view, run.parameters[name].shape
-    if killed is None or len(killed.weights) != 1 or view.shape != shape:
-        return None
-    (weight,) = killed.weights
+    if killed is None or view.shape != shape:
+        return ()
     summed = {reading.axis, *(a for a, _ in reading.taps)}
     rows = [a for a, size in enumerate(shape) if a not in summed and size > 1]
-    whole = view.blocks[weight.axis] == (0, shape[weight.axis])
-    return weight if rows == [weight.axis] and whole and weight.parameter != name else None
+    whole = all(view.blocks[a] == (0, shape[a]) for a in rows)
+    along = all([w.axis] == rows and w.parameter != name for w in killed.weights)
+    return killed.weights if whole and along else ()
 
 
 @final
@@ -70,14 +71,14 @@ class NullDirection:
         name: The reader.
         reading: What it reads, and where.
         uses: Where it is used.
-        weight: By what the rows of the shift are multiplied.
+        weights: By what the rows of the shift are multiplied.
     """
 
     run: Run
     name: str
     reading: Reading
     uses: tuple[Use, ...]
-    weight: Weight | None = None
+    weights: Weights = ()
 
     def pushed(self, places: Labels) -> Pushed:
         rows, taps = self._rows(places)
@@ -85,11 +86,12 @@ class NullDirection:
             return Pushed(np.ones(int(places.max()) + 1, dtype=bool))
         count = int(rows.max()) + 1
         by_row = self._pushed(rows, count, Word.identity(count))
-        if taps == 1 and self.weight is None:
+        if taps == 1 and not self.weights:
             return by_row
         # What rows do is seen on rows; the terms are of the whole shift.
         word = Word({0: taps, 1: count}, (0, 1), (), (1,)) if taps > 1 else Word.identity(count)
-        whole = self._pushed(rows, taps * count, self._weighed(word, count))
+        axis = Axis(word.result[0], count, 0, count)
+        whole = self._pushed(rows, taps * count, self._weighed(word, [axis]))
         events = [(what, np.tile(mask, taps)) for what, mask in by_row.events]
         seen = np.tile(by_row.seen, taps) | whole.seen
         return Pushed(seen, events, whole.terms, by_row.partial or whole.partial)
@@ -149,12 +151,10 @@ class NullDirection:
         labels = np.arange(size).reshape((1,) * (ndim - 1) + (size,))
         return [(output, Piece(replace(word, result=(letter,)), labels))]
 
-    def _weighed(self, word: Word, count: int) -> Word:
-        if self.weight is None:
-            return word
-        axis = Axis(word.result[0], count, 0, count)
-        factor = Factor(self.weight.parameter, (axis,), self.weight.power)
-        return replace(word, factors=(*word.factors, factor))
+    def _weighed(self, word: Word, axes: Sequence[Axis]) -> Word:
+        """The word times the weights of the rows, which have these letters."""
+        factors = (Factor(w.parameter, tuple(axes), w.power) for w in self.weights)
+        return replace(word, factors=(*word.factors, *factors))
 
     def _constant(self, word: Word) -> Word | None:
         """c v; `None` where c is 0."""
@@ -204,16 +204,14 @@ class NullDirection:
                 size = part.size if (start, stop) == (0, view.shape[a]) else view.shape[a]
                 made.append(Axis(own, size, start + part.start, start + part.stop))
             axes.append(made)
-        if self.weight is not None:
-            along = tuple(axes[self.weight.axis])
-            factor = Factor(self.weight.parameter, along, self.weight.power)
-            word = replace(word, factors=(*word.factors, factor))
+        if self.weights:
+            word = self._weighed(word, axes[self.weights[0].axis])
         return word.term(self.name, [axis for own in axes for axis in own], 1.0)
 
     def spanned(self, places: Labels, killed: Tolerance | None) -> Labels:
         whole = self.reading.view.shape == self.run.parameters[self.name].shape
         known = killed is not None and whole and self.reading.axis in killed.free
-        if killed is None or not known or bool(killed.weights) != (self.weight is not None):
+        if killed is None or not known or killed.weights != self.weights:
             return none_spanned(places)
         return killed.spanned(places)
 

@@ -215,7 +215,7 @@ class _Defined:
         for key, value in given:
             run.uses[value.number].append(Use(position, key))
         views = run.ask(lambda: found.view(call), {}) if found and moves else {}
-        supports = run.ask(lambda: found.supports(call), {}) if found and moves else {}
+        supports = run.ask(lambda: found.supports(call), {}) if found else {}
         pivots = self._pivots(found, call) if found and moves else {}
         for k, (i, shape) in enumerate(zip(outputs, shapes, strict=False)):
             if i is not None and shape is not None:
