@@ -58,8 +58,8 @@ def reproduce(
     data: Annotated[
         str,
         typer.Option(
-            help='Images of Figures 2, 10 and 11: "digits", or the folder of CIFAR-10 in its '
-            "binary layout.",
+            help='Images of Figures 2, 10, 11 and of the experiments on orbits: "digits", or the '
+            "folder of CIFAR-10 in its binary layout.",
             metavar="DATA",
         ),
     ] = "digits",
@@ -108,6 +108,7 @@ def reproduce(
     Examples:
       paramsym reproduce --list               the figures, and how long they take
       paramsym reproduce fig3                 one of them, quickly
+      paramsym reproduce q-reach              an experiment beyond the paper
       paramsym reproduce all --scale paper    all of them, as in the paper
       paramsym reproduce all --cluster local  on processes of dask.distributed
 
