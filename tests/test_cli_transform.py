@@ -56,6 +56,39 @@ def test_balance(net: tuple[nn.Module, Tensor]) -> None:
     assert max(float(Q.abs().max()) for Q in after.values()) < 1e-11
 
 
+def test_the_canonical_point(net: tuple[nn.Module, Tensor]) -> None:
+    """Two checkpoints of one orbit become one."""
+    elsewhere = ("--random", "5", "--scale", "0.3", "--discrete", "-o", "elsewhere.safetensors")
+    assert run("net.safetensors", *elsewhere).exit_code == 0
+    result = run("net.safetensors", "--canonical", "-o", "a.safetensors")
+    assert result.exit_code == 0, result.output
+    assert "All checkpoints of the orbit" in result.stdout
+    result = run("elsewhere.safetensors", "--canonical", "-o", "b.safetensors", "--json")
+    assert result.exit_code == 0, result.output
+    data = json.loads(result.stdout)
+    assert data["operation"] == "canonical"
+    assert (data["unique"], data["ties"], data["unfixed"]) == (True, [], [])
+    assert change(net, "a.safetensors") < 1e-12
+    a, b = load_file("a.safetensors"), load_file("b.safetensors")
+    assert all(float((a[k] - b[k]).abs().max()) < 1e-11 for k in a)
+    start = load_file("net.safetensors")
+    assert any(not torch.allclose(start[k], a[k]) for k in a)
+
+
+def test_a_canonical_point_that_is_not_unique(net: tuple[nn.Module, Tensor]) -> None:
+    """Two units that nothing tells apart."""
+    state = load_file("net.safetensors")
+    first, second = "layers.0.weight", "layers.1.weight"
+    for k in (first, first.replace("weight", "bias")):
+        state[k][1] = state[k][0]
+    state[second][:, 1] = -state[second][:, 0]
+    save_file(state, "net.safetensors")
+    result = run("net.safetensors", "--canonical", "-o", "a.safetensors")
+    assert result.exit_code == 0, result.output
+    assert "may have another canonical point" in result.stdout
+    assert "equal sums of squares" in result.stdout
+
+
 @pytest.mark.parametrize("kind", ["number", "array", "tensors"])
 def test_a_target(net: tuple[nn.Module, Tensor], kind: str) -> None:
     name, present = next(iter(conserved("net.safetensors").items()))

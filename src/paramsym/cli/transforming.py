@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from paramsym.cli.saying import as_data, as_text
 from paramsym.cli.talking import fail, status, user_errors, versions
 
 if TYPE_CHECKING:
+    from paramsym.orbit import Canonical
     from paramsym.symmetry import Symmetry
-    from paramsym.transform import Transformed
     from paramsym.transform.choices import Choice
 
 
@@ -42,6 +43,13 @@ def transform(
     balance: Annotated[
         bool,
         typer.Option("--balance", help="Writers and readers of equal size: Q = 0."),
+    ] = False,
+    canonical: Annotated[
+        bool,
+        typer.Option(
+            "--canonical",
+            help="The point that stands for the orbit: the same for all checkpoints on it.",
+        ),
     ] = False,
     target: Annotated[
         Path | None,
@@ -117,15 +125,16 @@ def transform(
     """Write CHECKPOINT with other weights that compute the same function.
 
     The symmetries of MODEL are found; its own values do not matter. The weights are moved to the
-    point of their orbit that one of --balance, --target, --minimise, --random names. Outputs are
-    compared before anything is written; metadata are kept, and the transformation is added to them.
-    Nothing is overwritten unless --force is given. The copy is moved in a memory map, one parameter
-    at a time.
+    point of their orbit that one of --balance, --canonical, --target, --minimise, --random names.
+    Outputs are compared before anything is written; metadata are kept, and the transformation is
+    added to them. Nothing is overwritten unless --force is given. The copy is moved in a memory
+    map, one parameter at a time.
 
     \b
     Examples:
       paramsym transform my_models:net a.safetensors --balance -o b.safetensors
       paramsym transform hf:./llama ./llama --random 0 -o ./elsewhere
+      paramsym transform hf:./llama ./llama --canonical -o ./canonical
       paramsym transform cnn a.safetensors --minimise kurtosis -o b.safetensors
       paramsym transform cnn a.safetensors --target q.json -o b.safetensors
 
@@ -133,11 +142,17 @@ def transform(
     whole of Q as `symmetry.conserved` returns it: {"fc1 → fc2": 0.5}.
     """
     _require_one(
-        {"--balance": balance, "--target": target, "--minimise": minimise, "--random": random}
+        {
+            "--balance": balance,
+            "--canonical": canonical,
+            "--target": target,
+            "--minimise": minimise,
+            "--random": random,
+        }
     )
     _require_elsewhere(out, checkpoint, force)
     record: dict[str, Any] = {
-        "operation": _named(balance, target, minimise, random, scale),
+        "operation": "canonical" if canonical else _named(balance, target, minimise, random, scale),
         "model": model,
         "families": families or "all",
         "versions": versions(),
@@ -153,7 +168,12 @@ def transform(
                 args, kwargs = read_inputs(inputs)
         from paramsym.transform import transform as write
 
-        with _choice(balance, target, minimise, random, scale, discrete) as choose:
+        points: list[Canonical] = []
+        with (
+            _canonical(points)
+            if canonical
+            else _choice(balance, target, minimise, random, scale, discrete)
+        ) as choose:
             done = write(
                 loaded.model,
                 args,
@@ -169,9 +189,9 @@ def transform(
                 seed=seed,
             )
     if as_json:
-        print(json.dumps(_as_json(done, symmetry, record, seed), indent=2))
+        print(json.dumps(as_data(done, symmetry, points, {**record, "seed": seed}), indent=2))
     else:
-        print(_as_text(done, symmetry))
+        print(as_text(done, symmetry, points))
 
 
 def _require_one(given: Mapping[str, Any]) -> None:
@@ -232,6 +252,15 @@ def _choice(
         yield balanced() if balance else at_random(random or 0, scale, discrete=discrete)
 
 
+@contextmanager
+def _canonical(points: list["Canonical"]) -> Iterator["Choice"]:
+    """The canonical point, which is put into a list."""
+    from paramsym.transform.choices import at_canonical_point
+
+    with status("Fixing the gauge …"):
+        yield at_canonical_point(points.append)
+
+
 def _discovered(name: str, train: bool, seed: int, trust: bool) -> tuple[Any, "Symmetry"]:
     """The model with its inputs, and its symmetry."""
     from torch import nn
@@ -248,31 +277,3 @@ def _discovered(name: str, train: bool, seed: int, trust: bool) -> tuple[Any, "S
     args, kwargs = program.example_inputs or ((), {})
     symmetry = discover(program, seed=seed)
     return LoadedModel(program.module(), args, kwargs, loaded.title), symmetry
-
-
-def _as_text(done: "Transformed", symmetry: "Symmetry") -> str:
-    invariance = done.invariance
-    dtype = str(done.dtype).removeprefix("torch.")
-    return (
-        f"Wrote {done.out}\n"
-        f"{done.moved} of {len(symmetry.parameters)} parameters moved, by {done.distance:.2g} of "
-        f"their length. Outputs change by {invariance.change:.0e};\n"
-        f"the checkpoint's rounding alone changes them by {invariance.rounding:.0e} "
-        f"(computed in {dtype})."
-    )
-
-
-def _as_json(
-    done: "Transformed", symmetry: "Symmetry", record: Mapping[str, Any], seed: int
-) -> dict[str, Any]:
-    return {
-        **record,
-        "out": str(done.out),
-        "parameters": len(symmetry.parameters),
-        "moved": done.moved,
-        "distance": done.distance,
-        "change": done.invariance.change,
-        "rounding": done.invariance.rounding,
-        "computed_in": str(done.dtype).removeprefix("torch."),
-        "seed": seed,
-    }

@@ -1,4 +1,5 @@
-"""Points of an orbit that can be named: balanced, with chosen Q, small in some sense, or random."""
+"""Points of an orbit that can be named: balanced, canonical, with chosen Q, small in some sense, or
+random."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -9,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from paramsym.element import GroupElement
+from paramsym.orbit.canonical_point import Canonical, canonical
 from paramsym.orbit.minimising import Step, minimise_on_orbit
 from paramsym.orbit.objectives import Kurtosis, WeightNorm, WeightRange
 from paramsym.orbit.target import element_reaching
@@ -30,6 +32,23 @@ OBJECTIVES: dict[str, Callable[[dict[str, Tensor]], Tensor]] = {
 def balanced() -> Choice:
     """Where every family with a law has Q = 0."""
     return lambda symmetry, params: element_reaching(symmetry, params, 0.0)
+
+
+def at_canonical_point(tell: Callable[[Canonical], object]) -> Choice:
+    """The point that stands for the orbit: two checkpoints of one orbit become equal there.
+
+    All parameters are in memory in float64 for it.
+
+    Args:
+        tell: Is given the point, to say whether it is unique.
+    """
+
+    def choose(symmetry: Symmetry, params: Mapping[str, Tensor]) -> GroupElement:
+        point = canonical(symmetry, params)
+        tell(point)
+        return point.element
+
+    return choose
 
 
 def towards(path: Path) -> Choice:
