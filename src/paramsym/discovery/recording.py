@@ -11,10 +11,10 @@ from functools import cached_property
 from typing import Any, final
 
 import torch
-import torch.utils._pytree as pytree
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from paramsym.discovery.arguments import leaves, mapped
 from paramsym.parameters import Parameter
 
 
@@ -52,13 +52,17 @@ class Record:
     stops_gradient: bool = False
     is_sink: bool = False
 
-    @property
+    @cached_property
     def op(self) -> str:
         """Name of the op without overload: `conv2d`, or `acme::conv2d` where it is not torch's."""
         return op_name(self.target)
 
-    def bind(self) -> dict[str, Any]:
+    def bind(self) -> Mapping[str, Any]:
         """The arguments by their names in the op's schema, defaults filled in."""
+        return self._bound
+
+    @cached_property
+    def _bound(self) -> Mapping[str, Any]:
         schema = getattr(self.target, "_schema", None)
         if schema is None:
             return {str(i): a for i, a in enumerate(self.args)} | dict(self.kwargs)
@@ -74,7 +78,7 @@ class Record:
 
     def filled(self, fill: Callable[[Any], Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Positional and keyword arguments with every leaf, `Ref` or not, as `fill` gives it."""
-        return pytree.tree_map(fill, (self.args, dict(self.kwargs)))
+        return mapped(fill, (self.args, dict(self.kwargs)))
 
     def with_argument(self, name: str, value: Any) -> "Record":
         """The same call with one argument, named as in the schema, replaced."""
@@ -101,14 +105,18 @@ class Record:
             (frozenset(argument.alias_info.before_set), leaf.id)
             for argument in schema.arguments
             if argument.alias_info is not None and argument.alias_info.is_write
-            for leaf in pytree.tree_leaves(bound[argument.name])
+            for leaf in leaves(bound[argument.name])
             if isinstance(leaf, Ref)
         ]
 
-    def inputs(self) -> list[int]:
+    def inputs(self) -> tuple[int, ...]:
         """Numbers of the values that the call reads."""
-        leaves = pytree.tree_leaves((self.args, dict(self.kwargs)))
-        return [leaf.id for leaf in leaves if isinstance(leaf, Ref)]
+        return self._read
+
+    @cached_property
+    def _read(self) -> tuple[int, ...]:
+        given = leaves((self.args, dict(self.kwargs)))
+        return tuple(leaf.id for leaf in given if isinstance(leaf, Ref))
 
 
 TORCH = ("aten", "prims", "prim")

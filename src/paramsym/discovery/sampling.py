@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-import torch.utils._pytree as pytree
 from torch import Tensor
 
+from paramsym.discovery.arguments import leaves
 from paramsym.discovery.combinations import LARGEST
 from paramsym.discovery.labels import Value
 from paramsym.discovery.recording import Record, Ref
@@ -50,8 +50,8 @@ def sampled(
     unknown: list[Tensor | None] = [None] * len(shapes)
     given = [numbers(values[i]) for i in record.inputs()]
     sizes = [torch.Size(shape).numel() for shape in shapes if shape is not None]
-    leaves = pytree.tree_leaves((record.args, dict(record.kwargs)))
-    rounds = any(isinstance(x, torch.dtype) and _wide(x) is None for x in leaves)
+    every = leaves((record.args, dict(record.kwargs)))
+    rounds = any(isinstance(x, torch.dtype) and _wide(x) is None for x in every)
     if record.op not in ANALYTIC or record.mutates or rounds or record.kwargs.get("rounding_mode"):
         return unknown
     if any(x is None for x in given) or max(sizes, default=0) > LARGEST:

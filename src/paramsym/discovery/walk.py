@@ -6,9 +6,9 @@ from types import MappingProxyType
 from typing import Any, final
 
 import torch
-import torch.utils._pytree as pytree
 from torch import Tensor
 
+from paramsym.discovery.arguments import mapped
 from paramsym.discovery.choosing import assignments
 from paramsym.discovery.combinations import settled
 from paramsym.discovery.distinct import distinct
@@ -177,11 +177,7 @@ def _note_ended(index: int, record: Record, values: dict[int, Value], facts: Fac
 def _map_values(
     settle: Callable[[Value, Facts], Value], arguments: Mapping[str, Any], facts: Facts
 ) -> dict[str, Any]:
-    return pytree.tree_map(
-        lambda x: settle(x, facts) if isinstance(x, Value) else x,
-        dict(arguments),
-        is_leaf=lambda x: isinstance(x, Value),
-    )
+    return mapped(lambda x: settle(x, facts) if isinstance(x, Value) else x, dict(arguments))
 
 
 def _as_list(result: Result) -> list[Value | None]:
@@ -198,7 +194,7 @@ def _call(
     def resolve(leaf: Any) -> Any:
         return values[leaf.id] if isinstance(leaf, Ref) else leaf
 
-    arguments = pytree.tree_map(resolve, record.bind())
+    arguments = mapped(resolve, record.bind())
     return Call(record, arguments, shapes, index, facts)
 
 

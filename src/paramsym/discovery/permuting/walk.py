@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import torch
-import torch.utils._pytree as pytree
 from torch import Tensor
 
+from paramsym.discovery.arguments import mapped
 from paramsym.discovery.permuting import (
     contracting,
     normalising,
@@ -107,7 +107,7 @@ def _run(
         return i is not None and recording.last_reads.get(i, -1) > position
 
     shapes = tuple(None if i is None else tuple(recording.shapes[i]) for i in record.outputs)
-    arguments = pytree.tree_map(resolve, record.bind())
+    arguments = mapped(resolve, record.bind())
     call = Call(record, arguments, shapes, tuple(map(is_read, record.outputs)), spaces)
     stale = [i for i in record.mutates if i not in record.outputs and is_read(i) and i in values]
     if stale:  # a write through one view of shared memory changes the others; not followed

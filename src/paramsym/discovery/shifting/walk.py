@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar, final
 
 import numpy as np
-import torch.utils._pytree as pytree
 
+from paramsym.discovery.arguments import mapped
 from paramsym.discovery.recording import Record, Recording, Ref
 from paramsym.discovery.shifting import (
     adding,
@@ -198,7 +198,7 @@ class _Defined:
             return value(leaf.id) if isinstance(leaf, Ref) else leaf
 
         made = tuple(None if i is None else tuple(shapes[i]) for i in record.outputs)
-        return Call(record, pytree.tree_map(resolve, record.bind()), made)
+        return Call(record, mapped(resolve, record.bind()), made)
 
     def _step(self, record: Record, outputs: tuple[int | None, ...], known: bool) -> None:
         run = self.run
@@ -286,7 +286,10 @@ def _defined_once(
 
     seen = {*recording.constants, *recording.inputs, *recording.parameter_ids}
     for position, record in enumerate(recording.records):
-        args, kwargs = record.filled(renamed)
+        reading = record
+        if not current.keys().isdisjoint(record.inputs()):
+            args, kwargs = record.filled(renamed)
+            reading = replace(record, args=args, kwargs=kwargs)
         stale = [
             current.get(i, i)
             for i in record.mutates
@@ -299,7 +302,7 @@ def _defined_once(
             if i is not None:
                 seen.add(i)
             outputs.append(None if i is None else current.get(i, i))
-        found.append((replace(record, args=args, kwargs=kwargs), tuple(outputs), stale))
+        found.append((reading, tuple(outputs), stale))
     return found, [current.get(i, i) for i in recording.outputs]
 
 
