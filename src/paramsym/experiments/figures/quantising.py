@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from paramsym.experiments.experiment import (
     Drawing,
@@ -150,10 +151,14 @@ def draw(found: Sequence[Rounding]) -> Figure:
                 for i, method in enumerate(METHODS):
                     values = own.error[:, i, b, g]
                     axis.plot([i] * len(values), values, "o", ms=3, color=_COLORS[method])
-                axis.set(yscale="log", title=f"{LABELS[own.net]}, {BITS[b]} bits a {GROUPS[g]}")
+                axis.set(yscale="log", title=f"{BITS[b]} bits a {GROUPS[g]}")
+                # Labels of 1, 2 and 5 in each decade: some panels hold less than one.
+                axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                axis.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+                axis.yaxis.set_minor_formatter(NullFormatter())
                 axis.set_xticks(range(len(METHODS)), list(METHODS), rotation=60, ha="right")
-        for row in axes:
-            row[0].set_ylabel("relative squared error")
+        for row, own in zip(axes, found, strict=True):
+            row[0].set_ylabel(f"error, {LABELS[own.net]}")
     return figure
 
 
