@@ -131,6 +131,16 @@ def test_a_weight_that_changed_is_seen(name: str) -> None:
         assert ps.orbit_distance(it.symmetry, it.trained, other) > 1e-6
 
 
+@pytest.mark.parametrize("name", ["gpt2", "cnn"])
+def test_in_single_precision(name: str) -> None:
+    """Biases that are zero at initialisation are rounding after a move, and decide no sign."""
+    it = case(name)
+    start = {k: p.float() if p.is_floating_point() else p for k, p in it.start.items()}
+    verdict = ps.same_orbit(it.symmetry, start, moved(it, start, 3))
+    assert verdict.holds
+    assert 1e-9 < verdict.distance < 1e-5
+
+
 def test_elements_are_drawn_from_all_components() -> None:
     it = case("llama")
     rng = torch.Generator().manual_seed(4)

@@ -7,7 +7,7 @@ from torch import Tensor
 import paramsym as ps
 from paramsym.groups import Homothety, HyperplaneFixing
 from paramsym.orbit.binary import BinarySystem
-from paramsym.orbit.canonical_gains import held_gains
+from paramsym.orbit.canonical_gains import DEGENERATE, held_gains
 from paramsym.orbit.canonical_hyperplanes import bias_to_one, readers_to_rest
 from paramsym.orbit.canonical_residual import residual
 from paramsym.orbit.canonical_rotations import contrasts
@@ -164,7 +164,7 @@ def hyperplane(width: int) -> ps.Family:
 def test_a_bias_without_mean_zero_becomes_one() -> None:
     params = {"gain": normal(4), "bias": normal(4, seed=1), "read": normal(6, 4, seed=2)}
     family = hyperplane(6)
-    g = bias_to_one(family, params)
+    g = bias_to_one(family, params, DEGENERATE)
     assert g is not None
     assert family.group.contains(g)
     moved = ps.Symmetry.of([family], params).act({"fix": g}, params)
@@ -179,13 +179,13 @@ def test_a_bias_of_mean_zero_leaves_the_readers(width: int) -> None:
         "read": normal(width, 4, seed=2),
     }  # fmt: skip
     family = hyperplane(width)
-    assert bias_to_one(family, params) is None
+    assert bias_to_one(family, params, DEGENERATE) is None
     symmetry = ps.Symmetry.of([family], params)
     ends = []
     for seed in range(3):
         g = symmetry.sample(0.5, generator=torch.Generator().manual_seed(seed))
         there = symmetry.act(g, params)
-        rest, ties = readers_to_rest(family, [], there)
+        rest, ties = readers_to_rest(family, [], there, DEGENERATE)
         assert not ties
         assert family.group.contains(rest)
         ends.append(symmetry.act({"fix": rest}, there)["read"])

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from paramsym.action import act
@@ -13,7 +14,7 @@ from paramsym.family import Family
 from paramsym.groups import HyperplaneFixing, Translation
 from paramsym.orbit.balancing import can_balance
 from paramsym.orbit.canonical_balance import canonical_target
-from paramsym.orbit.canonical_gains import HeldGain, held_gains
+from paramsym.orbit.canonical_gains import DEGENERATE, HeldGain, held_gains
 from paramsym.orbit.canonical_hyperplanes import bias_to_one, readers_to_rest, without_sums
 from paramsym.orbit.canonical_normal_form import normal_form
 from paramsym.orbit.canonical_order import contained, order
@@ -28,6 +29,10 @@ from paramsym.symmetry import Symmetry
 
 Params = Mapping[str, Tensor]
 AnyFamily = Family | DiscreteFamily
+
+QUIET = 32
+"""Units of the parameters' eps below which, relative to what stands beside it, an entry that should
+be zero may be rounding."""
 
 
 class Fixing:
@@ -52,6 +57,8 @@ class Fixing:
         self.ties: list[str] = []
         self.unfixed: list[str] = []
         self.gap = 1.0
+        eps = max(torch.finfo(p.dtype).eps for p in params.values() if p.is_floating_point())
+        self._quiet = max(DEGENERATE, QUIET * eps)
         self._exact = [f for f in symmetry if not f.exactness.as_eps_vanishes]
         self._shifting = [family for family in self._exact if shifting(family)]
         self._settled: set[str] = set()
@@ -84,7 +91,7 @@ class Fixing:
             if not isinstance(family.group, HyperplaneFixing):
                 continue
             self._settled.add(family.name)
-            g = bias_to_one(family, self.seen)
+            g = bias_to_one(family, self.seen, self._quiet)
             if g is None:
                 self._resting.append(family)
             else:
@@ -138,11 +145,11 @@ class Fixing:
             if family.moves & (frames - ones):
                 self.unfixed.append(family.name)
                 continue
-            self._find(lambda family=family: order(family, self.seen), family)
+            self._find(lambda family=family: order(family, self.seen, self._quiet), family)
 
     def signs(self) -> None:
         """Signs that are left are chosen."""
-        letters, found = signs(self._turned, self.symmetry.discrete, self.seen)
+        letters, found = signs(self._turned, self.symmetry.discrete, self.seen, self._quiet)
         self.ties += found
         for family, g in letters:
             self._move(family, g)
@@ -152,7 +159,10 @@ class Fixing:
         self.seen = self.now
         for family in self._resting:
             self._find(
-                lambda family=family: readers_to_rest(family, self._shifting, self.now), family
+                lambda family=family: readers_to_rest(
+                    family, self._shifting, self.now, self._quiet
+                ),
+                family,
             )
         if self._resting:
             self.shifts()

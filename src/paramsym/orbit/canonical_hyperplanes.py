@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from paramsym.family import Family
-from paramsym.orbit.canonical_gains import DEGENERATE, framed_rows, unframed
+from paramsym.orbit.canonical_gains import framed_rows, unframed
 from paramsym.orbit.canonical_rotations import contrasts, fixed_directions
 from paramsym.orbit.canonical_shifts import own_term
 from paramsym.ports import Port
@@ -19,17 +19,17 @@ from paramsym.ports import Port
 Params = Mapping[str, Tensor]
 
 
-def bias_to_one(family: Family, params: Params) -> Tensor | None:
+def bias_to_one(family: Family, params: Params, quiet: float) -> Tensor | None:
     """The element that takes the bias to 1: (I + w1ᵀ)b = b + w(1ᵀb), so that w = (1 − b)/(1ᵀb).
 
-    `None` where 1ᵀb is zero, or there is no bias.
+    `None` where 1ᵀb is zero, relative to its terms, or there is no bias.
     """
     biases = [port for port in family.ports if not port.dual]
     if len(biases) != 1 or biases[0].width != 1:
         return None
     b = framed_rows(biases[0], params)
     total = b.sum(1, keepdim=True)
-    if bool((total.abs() <= DEGENERATE * b.abs().sum(1, keepdim=True)).any()):
+    if bool((total.abs() <= quiet * b.abs().sum(1, keepdim=True)).any()):
         return None
     return _element(family, (1 - b) / total)
 
@@ -46,7 +46,7 @@ def without_sums(family: Family, params: Params) -> dict[str, Tensor]:
 
 
 def readers_to_rest(
-    family: Family, shifts: Sequence[Family], params: Params
+    family: Family, shifts: Sequence[Family], params: Params, quiet: float
 ) -> tuple[Tensor, list[str]]:
     """The element after which the readers' sums m are orthogonal to what their parts of mean zero
     span, have norm 1, and a positive fixed combination; and what is not determined.
@@ -58,13 +58,13 @@ def readers_to_rest(
     basis = contrasts(n)
     rows = torch.cat([_own(port, shifts, params) for port in _readers(family)], -1)
     m, rest = rows.sum(1), basis.mT @ rows
-    y = torch.linalg.pinv(rest.mT, rtol=DEGENERATE) @ (m / n)[..., None]
+    y = torch.linalg.pinv(rest.mT, rtol=quiet) @ (m / n)[..., None]
     left = m - n * (rest.mT @ y)[..., 0]
     size = left.norm(dim=-1)
-    alive = size > DEGENERATE * (rows.flatten(1).norm(dim=1) * n**0.5)
+    alive = size > quiet * (rows.flatten(1).norm(dim=1) * n**0.5)
     total = left @ fixed_directions(left.shape[-1:])
     ties = []
-    if bool((alive & (total.abs() <= DEGENERATE * size)).any()):
+    if bool((alive & (total.abs() <= quiet * size)).any()):
         ties.append(f"{family.name!r}: signs that nothing fixes")
     scale = torch.where(alive, size * torch.where(total < 0, -1.0, 1.0), 1.0)
     w = basis @ y + ((scale - 1) / n)[:, None, None]

@@ -13,9 +13,9 @@ from paramsym.ports import Port
 
 Params = Mapping[str, Tensor]
 
-ALIKE = 1e-10
-"""Sums of squares nearer than this, relative to the largest, count as equal. Sorting amplifies no
-rounding, so that it may be smaller than the gap that eigenvectors need."""
+FINER = 1e-3
+"""Sums of squares count as equal below this part of what counts as zero elsewhere: sorting does not
+magnify rounding, as eigenvectors do."""
 
 
 def contained(family: DiscreteFamily, families: Sequence[Family], ones: Collection[str]) -> bool:
@@ -56,7 +56,7 @@ def _coordinates(port: Port, rows: Tensor, space: Family) -> Tensor | None:
     return None
 
 
-def order(family: DiscreteFamily, params: Params) -> tuple[Tensor, list[str]]:
+def order(family: DiscreteFamily, params: Params, quiet: float) -> tuple[Tensor, list[str]]:
     """The permutation that sorts units by their sum of squares, descending, and the ties.
 
     Sums of squares do not change under signs and orders of the spaces on the other sides.
@@ -68,7 +68,7 @@ def order(family: DiscreteFamily, params: Params) -> tuple[Tensor, list[str]]:
     key = (weights[:, None, None] * sums).sum(0)
     g = key.argsort(dim=-1, descending=True, stable=True)
     sorted_key = key.gather(-1, g)
-    near = sorted_key[:, :-1] - sorted_key[:, 1:] <= ALIKE * sorted_key[:, :1]
+    near = sorted_key[:, :-1] - sorted_key[:, 1:] <= FINER * quiet * sorted_key[:, :1]
     near = near & (sorted_key[:, 1:] > 0)
     ties = []
     if bool(near.any()):

@@ -15,7 +15,7 @@ from paramsym.discrete.groups import Signs
 from paramsym.family import Family
 from paramsym.groups import ComplexScaling, Orthogonal
 from paramsym.orbit.binary import BinarySystem
-from paramsym.orbit.canonical_gains import DEGENERATE, framed_rows
+from paramsym.orbit.canonical_gains import framed_rows
 from paramsym.orbit.canonical_rotations import axes, fixed_directions, turned
 from paramsym.ports import Port
 
@@ -25,7 +25,7 @@ NONE = -1
 
 
 def signs(
-    families: Sequence[Family], discrete: Sequence[DiscreteFamily], params: Params
+    families: Sequence[Family], discrete: Sequence[DiscreteFamily], params: Params, quiet: float
 ) -> tuple[list[tuple[AnyFamily, Tensor]], list[str]]:
     """Elements after which a fixed combination of the entries that each sign multiplies is
     positive, and what nothing fixes.
@@ -38,11 +38,12 @@ def signs(
         families: Those whose eigenbases were fixed; their signs are left.
         discrete: Discrete families; those of signs are taken.
         params: Parameter dict at the eigenbases.
+        quiet: Relative size below which entries may be rounding of zero, and say nothing.
     """
     signed = [*families, *(f for f in discrete if isinstance(f.group, Signs))]
     if not signed:
         return [], []
-    problem = _Problem(signed, params)
+    problem = _Problem(signed, params, quiet)
     problem.solve()
     return problem.elements(), problem.ties()
 
@@ -50,9 +51,10 @@ def signs(
 class _Problem:
     """Unknown signs, numbered family by family, and what the entries say about them."""
 
-    def __init__(self, families: Sequence[AnyFamily], params: Params) -> None:
+    def __init__(self, families: Sequence[AnyFamily], params: Params, quiet: float) -> None:
         self.families = families
         self.params = params
+        self.quiet = quiet
         self.widths = [_unknowns(family) for family in families]
         starts = torch.tensor([0, *(copies * n for copies, n in self.widths)]).cumsum(0).tolist()
         self.numbers = {
@@ -68,7 +70,7 @@ class _Problem:
         self.names = [name for name in params if name in held]
         self.sizes = self._sizes()
         # What no entry shows needs no choice.
-        self.known[self.sizes <= DEGENERATE**2 * self.sizes.max()] = 1.0
+        self.known[self.sizes <= self.quiet**2 * self.sizes.max()] = 1.0
 
     def solve(self) -> None:
         """Make known what can be."""
@@ -145,8 +147,8 @@ class _Problem:
         squares = zeros.index_add(0, of, values.square())
         # An entry that is rounding of zero says nothing: it is small beside others of its signs.
         least = torch.where(sets >= 0, self.sizes[sets.clamp_min(0)], torch.inf).amin(0)
-        loud = squares > DEGENERATE**2 * least
-        clear = loud & (totals.abs() > DEGENERATE * squares.sqrt())
+        loud = squares > self.quiet**2 * least
+        clear = loud & (totals.abs() > self.quiet * squares.sqrt())
         return sets[:, loud], totals[loud], clear[loud]
 
     def _unread(self) -> list[str]:
