@@ -139,6 +139,15 @@ CASES = [
         train=False,
     ),
     Case(
+        "a transposed convolution in front",
+        lambda: nn.Sequential(
+            nn.ConvTranspose2d(2, 3, 2), nn.BatchNorm2d(3), nn.ReLU(), conv(3, 2)
+        ),
+        IMAGES,
+        {"T₊(3)": 2, "R^3": 1},
+        train=False,
+    ),
+    Case(
         "instance norm by running statistics",
         lambda: nn.Sequential(
             conv(2, 3, 3, bias=True),

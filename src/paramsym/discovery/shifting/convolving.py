@@ -11,7 +11,8 @@ from paramsym.discovery.shifting.tolerance import Tolerance, joined_along
 from paramsym.discovery.shifting.values import Piece
 
 
-@op("conv1d", "conv2d", "conv3d", "convolution")
+@op("conv1d", "conv2d", "conv3d", "convolution", "conv_transpose1d", "conv_transpose2d",
+    "conv_transpose3d")  # fmt: skip
 class Convolution(Op):
     """A linear map of channels, position by position."""
 
@@ -28,7 +29,7 @@ class Convolution(Op):
             back = joined_along(tolerance, others)
             free = frozenset({0} if 1 in back.free else ())
             found["bias", 0] = back.seen_as(back.labels.reshape(-1), free, _of_channels)
-        transposed = call.get("transposed", False)
+        transposed = _is_transposed(call)
         if call["groups"] == 1 and not transposed and all(tolerance.frees(a) for a in others):
             back = joined_along(tolerance, others)
             labels = back.labels.reshape(-1, *[1] * (ndim - 1))
@@ -45,7 +46,7 @@ class Convolution(Op):
         the same; `None` for other kinds of convolutions."""
         ndim = len(call.shape)
         batched = ndim == len(call["weight"].shape)
-        if not batched or call["groups"] != 1 or call.get("transposed", False):
+        if not batched or call["groups"] != 1 or _is_transposed(call):
             return None
         places = tuple(f"x{k}" for k in range(ndim - 2))
         kernel = tuple(f"k{k}" for k in range(ndim - 2))
@@ -79,7 +80,7 @@ class Convolution(Op):
         padded = padding != "valid" and bool(
             np.any(np.atleast_1d(padding if padding != "same" else 1))
         )
-        if key[0] == "weight" or weight.view is None or call.get("transposed", False):
+        if key[0] == "weight" or weight.view is None or _is_transposed(call):
             raise Refused
         if not even or padded:
             raise Refused
@@ -114,3 +115,7 @@ def _along(given: int | list[int], k: int) -> int:
     """An argument's number for one of the axes of positions."""
     numbers = np.atleast_1d(given)
     return int(numbers[k if len(numbers) > 1 else 0])
+
+
+def _is_transposed(call: Call) -> bool:
+    return call.get("transposed", "conv_transpose" in call.record.op)
