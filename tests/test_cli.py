@@ -32,6 +32,9 @@ def deep():
               for _ in range(22)]
     return nn.Sequential(*blocks), (torch.randn(2, 4),)
 
+def wide():
+    return nn.Sequential(nn.Linear(64, 200), nn.ReLU(), nn.Linear(200, 2)), (torch.randn(2, 64),)
+
 def rejected():
     return nn.Linear(3, 2), (torch.randn(2, 5),)
 
@@ -154,6 +157,15 @@ def test_the_certificate_on_request(folder: Path) -> None:
     )
     assert (counts["verdict"], counts["extra"]) == ("complete", 0)
     assert "certificate" not in json.loads(run("inspect", "users_nets:twice", "--json").stdout)
+
+
+def test_a_large_model_is_certified_by_blocks(folder: Path) -> None:
+    result = run("inspect", "users_nets:wide", "--certify", "--out", "page.html")
+    assert result.exit_code == 0, result.output
+    assert "Certificate by blocks: undecided, inside of each block" in result.stdout
+    assert "0.weight  not looked at: 12800 parameters need" in result.stdout
+    assert "Directions across blocks are not seen" in result.stdout
+    assert (folder / "page.html").is_file()
 
 
 def test_json_repeats() -> None:

@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from paramsym.activations import equivariance
-    from paramsym.certification import Certificate, certify
+    from paramsym.certification import (
+        BlockCertificates,
+        Certificate,
+        certify,
+        certify_blocks,
+    )
     from paramsym.discovery import discover
     from paramsym.discovery.extending import register_rule
     from paramsym.discovery.likening import register_like
@@ -51,6 +56,7 @@ __all__ = [
     "Affine",
     "AlgebraElement",
     "Barrier",
+    "BlockCertificates",
     "Canonical",
     "Certificate",
     "ComplexScaling",
@@ -81,6 +87,7 @@ __all__ = [
     "balance",
     "canonical",
     "certify",
+    "certify_blocks",
     "discover",
     "element_reaching",
     "ensemble",
@@ -101,7 +108,7 @@ __all__ = [
 
 _HOMES = {
     "activations": ("equivariance",),
-    "certification": ("Certificate", "certify"),
+    "certification": ("BlockCertificates", "Certificate", "certify", "certify_blocks"),
     "discovery": ("discover",),
     "discovery.extending": ("register_rule",),
     "discovery.likening": ("register_like",),

@@ -112,6 +112,10 @@ class Certificate:
         at: `"generic"` or `"here"`.
         mode: Mode in which the model was recorded.
         seed: Seed of every draw.
+        within: The parameters that were looked at, where it was not all: all counts are of
+            directions that move no others, and `families` are those that do not.
+        left_out: Families that move other parameters as well and are too large to look how they
+            combine to directions that do not: what is extra may be such.
     """
 
     parameters: int
@@ -136,11 +140,18 @@ class Certificate:
     at: Place
     mode: str
     seed: int
+    within: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def explained(self) -> int:
         """Flat directions that are explained: nullity − extra."""
         return self.nullity - self.extra
+
+    @property
+    def beyond(self) -> int:
+        """Flat directions that the symmetry does not give: nullity − rank."""
+        return self.nullity - self.rank
 
     @property
     def local_dim(self) -> int:
@@ -163,7 +174,7 @@ class Certificate:
         `"incomplete"` if a direction is not explained; `"complete"` otherwise."""
         if self.unsound:
             return "unsound"
-        if self.undecided or self.grew:
+        if self.undecided or self.grew or (self.extra and self.left_out):
             return "undecided"
         return "incomplete" if self.extra else "complete"
 
@@ -209,6 +220,8 @@ class Certificate:
             "units": [vars_of(u) for u in self.units],
             "energy": [{"parameter": k, "share": share} for k, share in self.energy],
             "held": list(self.held),
+            "within": list(self.within),
+            "left_out": list(self.left_out),
         }
         for name in _NUMBERS:
             plain[name] = getattr(self, name)

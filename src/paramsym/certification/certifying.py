@@ -1,6 +1,6 @@
 """Is a symmetry all there is? The nullity of the Jacobian against the rank of the action."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,32 +9,20 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from paramsym.certification.certificate import Certificate, FamilyShare, Place
-from paramsym.certification.differentiable import differentiable
 from paramsym.certification.exceptions import Exceptions, exceptions, independent
-from paramsym.certification.generic import generic_params, jittered_params, own_params
-from paramsym.certification.inputs import Inputs, InputSampler, check_sampler
+from paramsym.certification.inputs import Inputs, InputSampler
 from paramsym.certification.jacobian import Jacobian, Params
-from paramsym.certification.measuring import Measured, measure
+from paramsym.certification.measuring import Measured
 from paramsym.certification.pilot import EPS, PILOT
+from paramsym.certification.points import best_point, point
+from paramsym.certification.setting import Setting, TooLarge, bytes_needed, setting_of
 from paramsym.certification.tangents import echelon
-from paramsym.discovery.discover import analyse, is_meta, record
-from paramsym.discovery.likening import own_arguments, understood
-from paramsym.discovery.points import without_eps
-from paramsym.discovery.recording import Recording, replay
-from paramsym.discovery.walk import walk
+from paramsym.certification.within import matching
+from paramsym.family import Family
 from paramsym.symmetry import Symmetry
 
 MEMORY = 4e9
 """Bytes that the largest matrices may take together."""
-
-DRAWS = {300: 8, 2000: 3}
-"""How many random parameters are tried while directions are unexplained, by the size of the model
-up to which so many are: a unit may be dead at one, or on for every input. One beyond."""
-
-CANDIDATES, ACTIVE = 12, 0.25
-"""Random parameters looked at, and the share of inputs for which an entry should matter."""
-
-PLACES = ("generic", "here")
 
 
 def certify(
@@ -43,6 +31,7 @@ def certify(
     symmetry: Symmetry | None = None,
     *,
     kwargs: Mapping[str, Any] | None = None,
+    parameters: Iterable[str] | None = None,
     inputs: InputSampler | None = None,
     at: Place = "generic",
     max_rows: int | None = None,
@@ -62,6 +51,9 @@ def certify(
             one is enough.
         symmetry: What is to be compared; by default what `discover` finds.
         kwargs: Keyword inputs.
+        parameters: Only directions that move no other parameters than these: names, or patterns as
+            in a shell. The count is exact for those directions, and says nothing of others;
+            `certify_blocks` looks at all parameters in this way, block by block.
         inputs: A function of a `torch.Generator` that returns one set of inputs, a tuple like
             `args` or a pair (args, kwargs). By default real inputs are normal at several scales,
             integers that number the rows of an embedding are uniform over all of them, and
@@ -76,45 +68,55 @@ def certify(
     Raises:
         TypeError: As `discover`; or if `symmetry` or `inputs` is of another kind.
         ValueError: As `discover`; if the model is on the meta device; if outputs or derivatives are
-            not finite; if the symmetry is that of another model, or the sampler's inputs are; or if
-            the matrices would not fit into `memory`.
+            not finite; if the symmetry is that of another model, or the sampler's inputs are; if
+            `parameters` matches none; or, `TooLarge`, if the matrices would not fit into `memory`.
     """
-    check_sampler(inputs)
-    if at not in PLACES:
-        raise ValueError(f'`at` must be "generic" or "here"; got {at!r}.')
-    if symmetry is not None and not isinstance(symmetry, Symmetry):
+    setting = setting_of(model, args, symmetry, kwargs=kwargs, inputs=inputs, at=at, seed=seed)
+    if isinstance(parameters, str):
         raise TypeError(
-            f"`symmetry` must be a Symmetry; got {type(symmetry).__name__}. "
-            "Leave it out to use what `discover` finds; keyword inputs are named `kwargs=`."
+            f"`parameters` must be several names or patterns; got {parameters!r}. "
+            f"Write [{parameters!r}]."
         )
-    recording = record(model, args, dict(kwargs or {}))
-    if is_meta(recording):
-        raise ValueError(
-            "`model` is on the meta device, without values, so that nothing can be measured. Build "
-            "it on the CPU, with small sizes of the same architecture."
+    names = None if parameters is None else matching(setting.every.sizes, parameters)
+    needed = bytes_needed(setting, names)
+    if needed > memory:
+        jacobian, families = setting.block(names)
+        generators = sum(family.group.dim for family in families.inside)
+        raise TooLarge(
+            f"`certify` needs about {needed / 1e9:.1f} GB for {jacobian.dim} parameters and "
+            f"{generators} generators, more than `memory`={memory / 1e9:.1f} GB. Certify a smaller "
+            "model of the same architecture (narrower, fewer layers, a smaller vocabulary), look "
+            "block by block with `certify_blocks`, or raise `memory`."
         )
-    if symmetry is None:
-        symmetry = analyse(recording, check=True, seed=seed)
-    _check_same(symmetry, recording)
-    vanishing = walk(understood(recording)).facts.vanishing
-    limit = differentiable(without_eps(recording, own_arguments(vanishing, recording)))
-    jacobian = Jacobian(limit, Inputs(limit, inputs))
-    _check_memory(jacobian, symmetry, memory)
+    return certified(setting, names, max_rows=max_rows)
+
+
+def certified(
+    setting: Setting, names: Iterable[str] | None, *, max_rows: int | None = None
+) -> Certificate:
+    """The certificate of all parameters, or of some."""
+    at, seed = setting.at, setting.seed
+    jacobian, families = setting.block(names)
     rows = 4 * jacobian.dim + 2000 if max_rows is None else max_rows
-    found, params = _best(jacobian, symmetry, at, rows, seed)
+    found, params = best_point(jacobian, families, at, rows, seed)
     if at == "here" and len(found.idle):
         found = _without_dead_entries(found, jacobian, seed)
     if len(found.rest):
         local = exceptions(jacobian, params, found, seed=seed + 1)
     else:
         local = Exceptions((), found.rest, found.rest, ())
-    special = _special_inputs(jacobian, params, local.rest, seed) if inputs else 0
-    return _certificate(jacobian, symmetry, found, local, special, at, seed)
+    sampled = jacobian.inputs.sampler is not None
+    special = _special_inputs(jacobian, params, local.rest, seed) if sampled else 0
+    made = _certificate(jacobian, families.inside, found, local, special, at, seed)
+    if names is None:
+        return made
+    scope = {"within": tuple(jacobian.sizes), "left_out": families.left_out}
+    return replace(made, unused=0, **scope)
 
 
 def _without_dead_entries(found: Measured, jacobian: Jacobian, seed: int) -> Measured:
     """Entries that enter at other parameters are no idle ones, but dead at these."""
-    rows = jacobian.rows(_point(jacobian.recording, "generic", seed), PILOT, seed)
+    rows = jacobian.rows(point(jacobian.recording, "generic", seed), PILOT, seed)
     alive = (rows[:, found.idle] != 0).any(0)
     dead, idle = found.idle[alive], found.idle[~alive]
     fields = found.tangents.matrix.clone()
@@ -132,7 +134,7 @@ def _special_inputs(jacobian: Jacobian, params: Params, rest: Tensor, seed: int)
     """How many of these directions inputs of the default kind would remove."""
     if not len(rest):
         return 0
-    usual = Jacobian(jacobian.recording, Inputs(jacobian.recording))
+    usual = Jacobian(jacobian.recording, Inputs(jacobian.recording), jacobian.within)
     try:
         rows = usual.rows(params, max(PILOT, 2 * len(rest)), seed + 2)
     except ValueError:  # the model's domain is smaller than the default inputs
@@ -140,104 +142,9 @@ def _special_inputs(jacobian: Jacobian, params: Params, rest: Tensor, seed: int)
     return echelon((rows / rows.norm(dim=1, keepdim=True).clamp_min(EPS)) @ rest.mT).rank
 
 
-def _best(
-    jacobian: Jacobian, symmetry: Symmetry, at: Place, max_rows: int, seed: int
-) -> tuple[Measured, Params]:
-    """At generic parameters the smallest nullity is the answer: others add directions of their
-    own."""
-    recording = jacobian.recording
-    best: tuple[Measured, Params] | None = None
-    points = [_point(recording, at, seed)] if at == "here" else _active_points(jacobian, seed)
-    for draw, params in enumerate(points):
-        found = measure(
-            jacobian, symmetry.families, params, seed=1000 * (seed + draw), max_rows=max_rows
-        )
-        if best is None or _quality(found) < _quality(best[0]):
-            best = found, params
-        if not len(found.rest) and not found.undecided:
-            break
-    assert best is not None
-    return best
-
-
-def _active_points(jacobian: Jacobian, seed: int) -> list[Params]:
-    """Random parameters, those first at which few entries matter for few inputs alone.
-
-    A unit that is on for one input in a thousand needs thousands of rows to show what it reads.
-    """
-    count = next((n for size, n in DRAWS.items() if jacobian.dim <= size), 1)
-    scored: list[tuple[float, int, Params]] = []
-    for k in range(CANDIDATES):
-        params = _point(jacobian.recording, "generic", seed + k)
-        active = (jacobian.rows(params, PILOT, seed) != 0).double().mean(0)
-        scored.append((float((ACTIVE - active).clamp_min(0).sum()), k, params))
-        if scored[-1][0] == 0:
-            break
-    return [params for _, _, params in sorted(scored, key=lambda s: s[:2])[:count]]
-
-
-def _quality(found: Measured) -> tuple[int, int, float]:
-    return found.nullity, found.undecided, -found.kept
-
-
-def _point(recording: Recording, at: Place, seed: int) -> Params:
-    """Parameters at which the outputs are finite.
-
-    Raises:
-        ValueError: If there are none, or no output is a real number.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    inputs = {i: x.detach() for i, x in recording.inputs.items()}
-    if at == "here":
-        candidates = [own_params(recording)]
-    else:
-        candidates = [generic_params(recording, generator), jittered_params(recording, generator)]
-    for params in candidates:
-        outputs = replay(recording, params, inputs, seed=seed)
-        real = [y for y in outputs if y.is_floating_point() or y.is_complex()]
-        if sum(y.numel() for y in real) == 0:
-            raise ValueError(
-                "the model has no output of real numbers, so that there is no derivative to look "
-                "at. Return logits or probabilities instead of choices."
-            )
-        if all(bool(torch.isfinite(y).all()) for y in real):
-            return params
-    raise ValueError(
-        "the model's outputs are not finite at "
-        f"{'its own' if at == 'here' else 'random'} parameters and the given inputs. Pass inputs "
-        "for which it computes finite numbers."
-    )
-
-
-def _check_same(symmetry: Symmetry, recording: Recording) -> None:
-    known = {p.name: p.shape for p in recording.parameters}
-    for p in symmetry.parameters:
-        if known.get(p.name) != p.shape:
-            got = f"has shape {known[p.name]}" if p.name in known else "is missing"
-            raise ValueError(
-                f"`symmetry` belongs to another model: its parameter {p.name!r} of shape {p.shape} "
-                f"{got} in `model`. Discover the symmetry of this model."
-            )
-
-
-def _check_memory(jacobian: Jacobian, symmetry: Symmetry, memory: float) -> None:
-    d, generators = jacobian.dim, symmetry.group_dim
-    free = max(d - symmetry.dim, 0)
-    needed = 8 * (3.5 * free**2 + 128 * 3 * d + 2 * generators * d)
-    needed += 8 * max(
-        (f.group.dim * torch.Size(f.group.shape).numel() for f in symmetry), default=0
-    )
-    if needed > memory:
-        raise ValueError(
-            f"`certify` needs about {needed / 1e9:.1f} GB for {d} parameters and {generators} "
-            f"generators, more than `memory`={memory / 1e9:.1f} GB. Certify a smaller model of the "
-            "same architecture (narrower, fewer layers, a smaller vocabulary), or raise `memory`."
-        )
-
-
 def _certificate(
     jacobian: Jacobian,
-    symmetry: Symmetry,
+    families: Sequence[Family],
     found: Measured,
     local: Exceptions,
     special: int,
@@ -250,7 +157,7 @@ def _certificate(
     own = dict(zip(found.families, range(len(found.families)), strict=True))
     shares = tuple(
         FamilyShare(f.name, str(f.group), found.tangents.own_rank(own[f]) if ok else 0, r, ok)
-        for f, r, ok in zip(symmetry.families, found.residuals, holds, strict=True)
+        for f, r, ok in zip(families, found.residuals, holds, strict=True)
     )
     order = {i: k for k, i in enumerate(recording.inputs)}
     held = () if jacobian.inputs.sampler else jacobian.inputs.held

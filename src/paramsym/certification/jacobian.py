@@ -30,6 +30,7 @@ class Jacobian:
     Attributes:
         recording: The run, with normalisations already without their ε.
         inputs: Where x comes from.
+        within: The parameters that make up θ, if not all that outputs depend on; the others stay.
         sizes: Number of entries of each parameter that makes up θ, in order.
         is_batched: Whether rows are computed many at a time; not once an op turned out not to allow
             it.
@@ -37,13 +38,17 @@ class Jacobian:
 
     recording: Recording
     inputs: Inputs
+    within: frozenset[str] | None = None
     sizes: Mapping[str, int] = field(init=False)
     is_batched: bool = field(default=True, init=False)
 
     def __post_init__(self) -> None:
         unused = set(self.recording.unused)
         self.sizes = {
-            p.name: p.numel for p in self.recording.parameters if p.is_real and p.name not in unused
+            p.name: p.numel
+            for p in self.recording.parameters
+            if p.is_real and p.name not in unused
+            if self.within is None or p.name in self.within
         }
 
     @property

@@ -12,6 +12,7 @@ from paramsym.certification.null_space import CLEAR_GAP
 from paramsym.certification.pilot import EPS, Pilot
 from paramsym.certification.searching import Search
 from paramsym.certification.tangents import Tangents, echelon, tangents_at
+from paramsym.certification.within import combinations
 from paramsym.family import Family
 
 
@@ -65,10 +66,14 @@ def measure(
     families: Sequence[Family],
     params: dict[str, Tensor],
     *,
+    across: Sequence[Family] = (),
     seed: int,
     max_rows: int,
 ) -> Measured:
     """Measure the flat directions at θ.
+
+    Where θ is a block of the model's parameters, families `across` move others as well; what counts
+    are combinations of theirs that do not.
 
     The directions of families are known to be flat once a few rows have confirmed it. Entries of θ
     in which their rank shows (pivots) can be moved to any value along them, so that the Jacobian of
@@ -84,6 +89,10 @@ def measure(
     ]
     sound = [r <= pilot.tolerance for r in residuals]
     tangents = asked.keep(sound)
+    if across:
+        together = combinations(across, params, jacobian)
+        flat = pilot.cosines(together) <= pilot.tolerance
+        tangents = tangents.joined(together[flat])
 
     alive = pilot.alive
     shown = echelon(tangents.matrix[:, alive])

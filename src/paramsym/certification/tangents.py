@@ -24,7 +24,7 @@ class Tangents:
     Attributes:
         families: The families.
         matrix: Their fields, one a row, `[generators, d]`; rows of families in order.
-        owner: Number of the family of each row.
+        owner: Number of the family of each row; their number for rows of several together.
     """
 
     families: tuple[Family, ...]
@@ -40,6 +40,13 @@ class Tangents:
             tuple(f for f, good in zip(self.families, sound, strict=True) if good),
             self.matrix[rows],
             numbers[self.owner[rows]] if len(self.owner) else self.owner,
+        )
+
+    def joined(self, rows: Tensor) -> "Tangents":
+        """With more rows, of length 1, that are of several families together."""
+        owner = torch.full((len(rows),), len(self.families))
+        return Tangents(
+            self.families, torch.cat([self.matrix, rows]), torch.cat([self.owner, owner])
         )
 
     def own_rank(self, k: int) -> int:

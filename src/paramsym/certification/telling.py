@@ -1,6 +1,11 @@
 """A certificate as text."""
 
+from collections.abc import Sequence
+
 from paramsym.certification.certificate import LISTED, Certificate
+
+SHOWN = 3
+"""Names of parameters and families that a line lists."""
 
 _WORDS = {
     "complete": "all flat directions are explained",
@@ -22,6 +27,10 @@ def as_text(certificate: Certificate) -> str:
         f"  nullity     {c.nullity:6}   {gap}",
         f"  found       {c.rank:6}   residual {c.residual:.1e}",
     ]
+    if c.within:
+        lines.insert(
+            2, f"  of directions that move {_listed(c.within)} only; of others it says nothing"
+        )
     if c.idle:
         lines.append(f"  idle        {c.idle:6}   entries that never enter, at these shapes")
     if c.local:
@@ -44,11 +53,21 @@ def as_text(certificate: Certificate) -> str:
         for f in c.families
         if not f.holds
     ]
+    if c.extra and c.left_out:
+        lines.append(
+            f"  undecided: {len(c.left_out)} families that reach outside are too large to be "
+            f"combined: {_listed(c.left_out)}"
+        )
     if c.units:
         lines.append(f"  units that can go: {len(c.units)}")
     if c.held:
         lines.append(f"  inputs left as given: number {', '.join(map(str, c.held))}")
     return "\n".join(lines)
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:SHOWN])
+    return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"
 
 
 def _in_brackets(detail: str) -> str:

@@ -1,6 +1,7 @@
 """`paramsym inspect`."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,7 @@ from rich.table import Table
 from paramsym.cli.talking import fail, require_writable, say, status, user_errors, versions
 
 if TYPE_CHECKING:
-    from paramsym.certification import Certificate
+    from paramsym.certification import BlockCertificates, Certificate
     from paramsym.loading import LoadedModel
     from paramsym.symmetry import Symmetry
 
@@ -56,7 +57,8 @@ def inspect(
         bool,
         typer.Option(
             "--certify",
-            help="Count all flat directions, and say which no family explains; small models.",
+            help="Count all flat directions, and say which no family explains; block by block "
+            "where the model is large.",
         ),
     ] = False,
     meta: Annotated[
@@ -114,8 +116,12 @@ def inspect(
         )
     certificate = None
     if certify:
-        with user_errors(ValueError, TypeError, debug=debug), status(f"Certifying {model} …"):
-            certificate = _certified(loaded, symmetry, seed)
+        doing = f"Certifying {model}"
+        with (
+            user_errors(ValueError, TypeError, debug=debug),
+            status(f"{doing} …") as update,
+        ):
+            certificate = _certified(loaded, symmetry, seed, lambda x: update(f"{doing}: {x} …"))
     if as_json:
         data = _as_json(symmetry, loaded.title, seed)
         if certificate is not None:
@@ -137,7 +143,7 @@ def inspect(
         from paramsym.report.page import symmetry_page
 
         with user_errors(OSError, debug=debug), status(f"Writing {out} …"):
-            left = None if certificate is None else certificate.nullity - certificate.rank
+            left = None if certificate is None else certificate.beyond
             symmetry_page(symmetry, loaded.title, out, force=force, unexplained=left)
         say(f"Wrote {out}")
     _exit_if_withdrawn(symmetry)
@@ -178,10 +184,17 @@ def _discover(
     return loaded, symmetry
 
 
-def _certified(loaded: "LoadedModel", symmetry: "Symmetry", seed: int) -> "Certificate":
-    from paramsym.certification import certify
+def _certified(
+    loaded: "LoadedModel", symmetry: "Symmetry", seed: int, progress: Callable[[str], None]
+) -> "Certificate | BlockCertificates":
+    """Of the whole model, or of its blocks where that is too large."""
+    from paramsym.certification import TooLarge, certify, certify_blocks
 
-    return certify(loaded.model, loaded.args, symmetry, kwargs=loaded.kwargs, seed=seed)
+    given = (loaded.model, loaded.args, symmetry)
+    try:
+        return certify(*given, kwargs=loaded.kwargs, seed=seed)
+    except TooLarge:
+        return certify_blocks(*given, kwargs=loaded.kwargs, seed=seed, progress=progress)
 
 
 def _as_json(symmetry: "Symmetry", title: str, seed: int) -> dict[str, Any]:
