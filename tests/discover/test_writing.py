@@ -78,3 +78,35 @@ def test_whole_numbers_cut_off_what_is_written() -> None:
 
     model = generic(Net(run, a=nn.Linear(3, 4), d=nn.Linear(4, 2)))
     assert not ps.discover(model, (X,)).families
+
+
+def in_steps(net: Any, x: Tensor) -> Tensor:
+    """A linear state, written step by step."""
+    states = torch.zeros(len(x), 3, 4, dtype=x.dtype)
+    for t in range(3):
+        states[:, t] = net.e(x[:, t : t + 1])
+    return net.c(bent(net.d(states)).flatten(1))
+
+
+def emptied(net: Any, x: Tensor) -> Tensor:
+    z = torch.stack([net.a(x), net.a(x.sin())], 1)
+    z[:, 1] = 0
+    z[:, :, 3:] = 0
+    return net.c(bent(z).flatten(1))
+
+
+@pytest.mark.parametrize(
+    ("run", "found"),
+    [(in_steps, {"GL(4)": 1, "T₊(2)": 1}), (emptied, {"T₊(4)": 1})],
+)
+def test_zeros_are_of_any_space(
+    run: Callable[[Any, Tensor], Tensor], found: dict[str, int]
+) -> None:
+    """Vectors written into zeros mix, and zeros written over them."""
+    layers = {"e": nn.Linear(1, 4, bias=False), "d": nn.Linear(4, 2)}
+    readers = {"c": nn.Linear(6 if run is in_steps else 8, 2)}
+    model = generic(Net(run, **parts() | layers | readers))
+    symmetry = ps.discover(model, (X,))
+    linear = symmetry.select(*(f.name for f in symmetry if f.ports))
+    assert groups(linear) == found
+    assert_sound(model, (X,), symmetry)

@@ -8,7 +8,6 @@ group (docs/derivations.md §32).
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +15,7 @@ from torch import Tensor
 from paramsym.action import Letter, act, pairings
 from paramsym.discovery.point import Point
 from paramsym.discovery.points import Points
-from paramsym.discovery.recording import TORCH, Recording
+from paramsym.discovery.recording import TORCH, Record, Recording
 from paramsym.discovery.responding import silent_families
 from paramsym.family import Exactness, Family
 from paramsym.groups import LowRank
@@ -123,7 +122,7 @@ def _derivative(families: list[Family], point: Point, generator: torch.Generator
 
     The function is of size 1; its gradient is orthogonal to the orbit (Proposition 3.4).
     """
-    if any(_is_custom(record.target) for record in point.recording.records):
+    if any(map(_has_other_gradient, point.recording.records)):
         return None
     gradient = point.gradient
     if gradient is None:
@@ -142,10 +141,15 @@ def _derivative(families: list[Family], point: Point, generator: torch.Generator
     return max(finite, default=None if measured else 0.0)
 
 
-def _is_custom(target: Any) -> bool:
-    """Whether an op is not torch's own: its gradient is what its author says, which need not be the
-    derivative."""
-    return getattr(target, "namespace", "aten") not in TORCH
+_PUTS = ("scatter", "index_put", "index_copy", "put", "masked_scatter")
+"""Ops that put entries where data say; of two at one place torch gives both a gradient."""
+
+
+def _has_other_gradient(record: Record) -> bool:
+    """Whether the gradient need not be the derivative: that of an op which is not torch's own is
+    what its author says."""
+    custom = getattr(record.target, "namespace", "aten") not in TORCH
+    return custom or record.op.removesuffix("_") in _PUTS
 
 
 def _tolerance(families: list[Family], word: list[Letter], point: Point) -> float:

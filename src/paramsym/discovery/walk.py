@@ -74,8 +74,9 @@ def _carry(
     written = {i for record in recording.records for i in record.mutates}
     fixed = recording.buffer_ids.keys() - written
     for i, tensor in recording.constants.items():
-        # A buffer that happens to be zero now is state, not structure.
-        is_zero = tensor.device.type != "meta" and bool((tensor == 0).all())
+        # A buffer that happens to be zero now is state, not structure; a number in the code is.
+        is_number = tensor.ndim == 0 and i not in recording.buffer_ids
+        is_zero = tensor.device.type != "meta" and not is_number and bool((tensor == 0).all())
         sample = drawn(recording.shapes[i], i) if tensor.device.type == "meta" else None
         constant, is_fixed = None if is_zero else tensor, i in fixed
         values[i] = Value(recording.shapes[i], constant=constant, is_fixed=is_fixed, sample=sample)

@@ -11,10 +11,10 @@ from paramsym.discovery.walk import walk
 from paramsym.groups import ComplexScaling, GeneralLinear, Orthogonal, PositiveScaling
 from tests.discover.checking import detached, generic, nullity
 from tests.discover.checking import without_eps as without_eps_in
-from tests.discover.heldout import layers, sequences, sets
+from tests.discover.heldout import layers, modern, sequences, sets
 from tests.discover.heldout.register import MODELS
 
-assert all((layers, sequences, sets))  # they register their models
+assert all((layers, modern, sequences, sets))  # they register their models
 
 KINDS = {
     "scales": PositiveScaling,

@@ -4,12 +4,12 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 from paramsym.discovery.distinct import distinct
 from paramsym.discovery.facts import Facts
-from paramsym.discovery.labels import Layer, first_along, merge
+from paramsym.discovery.labels import Layer, compress, first_along, merge, varying
 
 
 @final
@@ -37,6 +37,7 @@ def contract(
     dual; their scales cancel, up to one scale of the whole sum. The rest pass. The result keeps the
     summed axes, with size 1.
     """
+    left, right = _added(facts, left, right, summed), _added(facts, right, left, summed)
     left_in, left_out = _split(left, summed)
     right_in, right_out = _split(right, summed)
     kept = tuple(a for a in range(len(left.extent)) if a not in summed)
@@ -76,6 +77,25 @@ def contract(
     facts.balance(*inner, -total)
     facts.isolate(total.labels)
     return merge([*outer, total])
+
+
+def _added(facts: Facts, operand: Operand, other: Operand, summed: tuple[int, ...]) -> Operand:
+    """The operand, as one vector where the sum is of vectors times numbers of data: those that the
+    matrices of a stack write, such as all experts with their weights, are of one space."""
+    inner = [layer for layer in operand.layers if set(layer.axes) & set(summed)]
+    if other.layers or len(inner) != 1:
+        return operand
+    (layer,) = inner
+    coordinates = facts.coordinates(layer.labels)
+    if coordinates is None or set(varying(compress(coordinates))) & set(summed):
+        return operand
+    first = Layer(first_along(layer.labels, summed), layer.exponent)
+    facts.balance(layer, -first)
+    facts.unify(layer.labels, first.labels)
+    keys = {a for a, size in enumerate(other.extent) if size > 1} | set(summed)
+    facts.use(layer.labels, tuple(sorted(keys)))
+    layers = tuple(first if x is layer else x for x in operand.layers)
+    return replace(operand, layers=layers)
 
 
 def _space(facts: Facts, inner: list[Layer]) -> Layer | None:

@@ -37,8 +37,19 @@ def copy(call: Call) -> Result:
     )
     if not old.layers and not known:
         return call.pin()
-    call.facts.isolate_all(source)
+    call.facts.treat_alike(source)
     return call.output(pad_left(source.layers, len(call.shape)))
+
+
+@rule("fill", "zero")
+def filled(call: Call) -> Result:
+    """A number in place of all entries, of which the shape alone matters."""
+    number = call.get("value", 0)
+    if isinstance(number, Value):
+        if number.constant is None:
+            return call.pin()
+        number = number.constant.item()
+    return call.output(constant=torch.tensor(float(number)).expand(call.shape))
 
 
 @rule("detach")

@@ -233,21 +233,37 @@ def _written(
 
 @rule("slice_scatter", "select_scatter", "diagonal_scatter")
 def write_view(call: Call) -> Result:
-    """`x` with a part replaced: the same op, run on the labels. Data are fixed entries."""
-    value, source = call["self"], call["src"]
+    """`x` with a part replaced: the same op, run on the labels. Data are fixed entries, and zeros
+    are vectors of any space."""
+    value, source, ndim = call["self"], call["src"], len(call.shape)
+    axis = None if call.record.op == "diagonal_scatter" else call["dim"] % ndim
+    layers = pad_left(value.layers, ndim)
+    written = source.layers
+    if call.record.op == "select_scatter" and axis is not None:
+        written = tuple(
+            Layer(np.expand_dims(x.labels, axis), x.exponent)
+            for x in pad_left(source.layers, ndim - 1)
+        )
+    for layer in (*layers, *written):
+        if axis is None or axis in layer.axes:
+            call.facts.isolate(layer.labels)
+        else:
+            call.facts.use(layer.labels, ())
+    if axis is not None and source.is_zero:
+        return call.output(layers)
+    if value.is_zero and not any(axis is None or axis in layer.axes for layer in written):
+        return call.output(written)
     exponents = {tuple(x.exponent for x in v.layers) for v in (value, source) if v.layers}
     if len(exponents) > 1:
         return call.refuse()
     names = [a.name for a in call.record.target._schema.arguments]  # type: ignore[attr-defined]
     rest = {name: call[name] for name in names[2:]}
-    call.facts.isolate_all(value)
-    call.facts.isolate_all(source)
-    layers = []
+    found = []
     for k, exponent in enumerate(next(iter(exponents))):
         whole, part = (_layer_or_fixed(v, k) for v in (value, source))
         labels = call.record.target(whole, part, **rest)
-        layers.append(Layer(compress(labels.numpy()), exponent))
-    return call.output(layers)
+        found.append(Layer(compress(labels.numpy()), exponent))
+    return call.output(found)
 
 
 def _layer_or_fixed(value: Value, k: int) -> Tensor:

@@ -93,7 +93,11 @@ def constant_pad(call: Call) -> Result:
     if (call["value"] or 0) != 0:
         return call.pin()
     padded = {ndim - 1 - i // 2 for i, width in enumerate(widths) if width}
-    if any(width < 0 for width in widths) or any(set(x.axes) & padded for x in value.layers):
-        pad = lambda x: torch.nn.functional.pad(x, widths, value=FIXED)  # noqa: E731
-        return call.output(map_layers(value, pad))
-    return call.output(value.layers)
+    layers = []
+    for layer in value.layers:
+        axes = {a + ndim - layer.labels.ndim for a in layer.axes}
+        if axes & padded or (axes and min(widths) < 0):
+            pad = lambda x: torch.nn.functional.pad(x, widths, value=FIXED)  # noqa: E731
+            (layer,) = map_layers(Value(value.shape, (layer,)), pad)
+        layers.append(layer)
+    return call.output(layers)

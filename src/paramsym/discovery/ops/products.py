@@ -59,7 +59,8 @@ def product_of(call: Call, left: Value, right: Value, *, divides: bool) -> Value
         return call.output() if divides else power_of(call, left, 2.0)
     if left.is_zero or (right.is_zero and not divides):  # as the first state of a recurrence
         return call.output(constant=torch.zeros(()).expand(call.shape))
-    if not divides:
+    both = left.parameter is not None and right.parameter is not None
+    if not divides and not both:
         for value, gain in ((left, right), (right, left)):
             product = multiplied(call, value, gain)
             if product is not None:
