@@ -58,7 +58,8 @@ class Jacobian:
 
     def flatten(self, values: Mapping[str, Tensor], lead: int = 0) -> Tensor:
         """Values of θ's parameters as vectors `[..., d]`, after `lead` leading axes."""
-        return torch.cat([values[name].flatten(lead) for name in self.sizes], lead)
+        parts = [values[name] for name in self.sizes]
+        return torch.cat([x.reshape(*x.shape[:lead], -1) for x in parts], lead)
 
     def unflatten(self, vectors: Tensor) -> dict[str, Tensor]:
         """Vectors `[k, d]` as parameters `[k, *shape]`."""
