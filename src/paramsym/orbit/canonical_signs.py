@@ -140,7 +140,10 @@ class _Problem:
         weights = fixed_directions((values.numel(),))[chosen]
         values, ids, state = values[chosen], ids[:, chosen], state[:, chosen]
         unknown = torch.where(state == 0, ids, NONE).sort(0, descending=True).values
-        sets, of = torch.unique(unknown[:most], dim=1, return_inverse=True)
+        if most == 1:
+            sets, of = torch.arange(self.count)[None], unknown[0]
+        else:
+            sets, of = torch.unique(unknown, dim=1, return_inverse=True)
         zeros = torch.zeros(sets.shape[1], dtype=torch.float64)
         terms = values * torch.where(state == 0, 1.0, state).prod(0)
         totals = zeros.index_add(0, of, terms * weights)
