@@ -78,6 +78,12 @@ def setting_of(
             "`model` is on the meta device, without values, so that nothing can be measured. Build "
             "it on the CPU, with small sizes of the same architecture."
         )
+    if not any(p.is_real and p.name not in recording.unused for p in recording.parameters):
+        raise ValueError(
+            "`model` has no real parameter that its outputs depend on, so that there is nothing to "
+            "count. Complex parameters are not looked at: hold them as pairs of real numbers, and "
+            "read them with `torch.view_as_complex`."
+        )
     if symmetry is None:
         symmetry = analyse(recording, check=True, seed=seed)
     _check_same(symmetry, recording)

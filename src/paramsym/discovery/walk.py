@@ -49,6 +49,7 @@ def walk(
     """
     facts = Facts()
     labelled = label_parameters(recording, facts)
+    _note_complex(recording, facts)
     for number, stand_ins in enumerate(assignments(recording, facts.matrices())):
         barriers = dict(facts.barriers)
         _carry(recording, labelled, facts, stand_ins, centred)
@@ -60,6 +61,14 @@ def walk(
     settle_compensated(facts, recording, labelled)
     state_gauges(labelled, facts)
     return Walk(facts, labelled)
+
+
+def _note_complex(recording: Recording, facts: Facts) -> None:
+    """Complex parameters are read as data: what moves them is not looked for."""
+    for p in recording.parameters:
+        if recording.state[p.name].is_complex() and p.name not in recording.unused:
+            module = p.name.rpartition(".")[0]
+            facts.barrier("complex parameter", module, "complex parameters carry no labels")
 
 
 def _carry(
