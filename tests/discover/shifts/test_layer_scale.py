@@ -139,10 +139,6 @@ def test_families(case: Case) -> None:
     check(case)
 
 
-def found(model: nn.Module, x: Tensor) -> set[str]:
-    return {f.name for f in ps.discover(model, (x,)) if isinstance(f.group, ps.Translation)}
-
-
 @pytest.fixture
 def x() -> Tensor:
     return torch.randn(120, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -189,14 +185,10 @@ def test_one_other_reader_sees_it(reason: str, x: Tensor) -> None:
         x = x + net.scale * net.up(torch.tanh(net.down(net.one(x))))
         return SEEN[reason](net, x)
 
-    def up(model: nn.Module) -> set[str]:
-        return {name for name in found(model, x) if name.startswith("up.")}
-
-    assert up(generic(Net(scaled, **parts()))) == {
-        "up.weight (layer norm)",
-        "up.bias (layer norm)",
-    }
-    assert not up(generic(Net(run, **parts(probe=nn.Linear(D, 5)))))
+    symmetry = ps.discover(generic(Net(run, **parts(probe=nn.Linear(D, 5)))), (x,))
+    assert symmetry.verification is not None
+    assert symmetry.verification.withdrawn == ()
+    assert not any(f.name.startswith("up.") and "layer norm" in f.name for f in symmetry)
 
 
 def test_scales_of_other_kinds(x: Tensor) -> None:
@@ -217,7 +209,6 @@ def test_scales_of_other_kinds(x: Tensor) -> None:
     reads: dict[str, tuple[Callable[[Net, Tensor], Tensor], dict[str, Tensor], set | None]] = {
         "divided": (lambda n, y: y / n.scale, {}, {("scale", 1)}),
         "two": (lambda n, y: n.scale * (y * n.row), row, {("scale", -1), ("row", -1)}),
-        "its own shape": (lambda n, y: y * n.row, row, {("row", -1)}),
         "twice": (lambda n, y: n.scale * (n.scale * y), {}, None),
         "data": (lambda n, y: n.scale * (y * y), {}, None),
         "one number": (lambda n, y: y * n.number, number, set()),
@@ -235,10 +226,8 @@ def test_scales_of_other_kinds(x: Tensor) -> None:
         assert sources == expected, kind
 
 
-@pytest.mark.parametrize("padding", [0, 1, 2, "same", "valid"])
-@pytest.mark.parametrize(
-    ("size", "stride", "dilation"), [(3, 1, 1), (2, 2, 1), (3, 3, 2), (1, 1, 1)]
-)
+@pytest.mark.parametrize("padding", [1, 2, "same"])
+@pytest.mark.parametrize(("size", "stride", "dilation"), [(3, 1, 1), (3, 3, 2)])
 def test_taps_that_meet_no_zero(padding: int | str, size: int, stride: int, dilation: int) -> None:
     """Those for which a kernel of this tap alone, on an image of ones, gives ones everywhere."""
     if padding == "same" and stride > 1:
