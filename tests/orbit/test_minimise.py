@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 import paramsym as ps
+from paramsym.orbit.drift import drift, rounding
 from paramsym.orbit.minimising import Step, minimise_on_orbit
 from paramsym.orbit.objectives import WeightNorm
 from paramsym.orbit.pulling_back import PulledBack
@@ -74,6 +75,8 @@ def test_it_descends_and_keeps_the_function(name: str) -> None:
     assert function_error(model, found.params) <= EXACT
     assert found.drift is not None
     assert found.drift <= EXACT
+    assert found.rounding is not None
+    assert 0 < found.rounding <= EXACT
     again = model.symmetry.act(found.g, model.params)
     for k, p in again.items():
         torch.testing.assert_close(found.params[k], p, rtol=1e-13, atol=1e-13)
@@ -228,3 +231,25 @@ def test_families_on_one_axis_do_not_commute() -> None:
     assert commute(a, c)
     assert not all_commute([a, b, c])
     assert all_commute([a, c])
+
+
+@pytest.mark.parametrize("double", [True, False])
+@pytest.mark.parametrize("name", ["dense relu", "llama"])
+def test_in_float32_the_drift_is_rounding(name: str, double: bool) -> None:
+    """Whatever it was computed in; and a drift that is none is told from it."""
+    model = subject(name)
+    start = {k: p.float() for k, p in model.params.items()}
+
+    def outputs(p: dict[str, Tensor]) -> Tensor:
+        return model.forward({k: q.double() for k, q in p.items()}, model.inputs)
+
+    found = minimise_on_orbit(
+        model.symmetry, start, bent, iterations=10, max_condition=30, double=double,
+        function=outputs,
+    )  # fmt: skip
+    assert found.drift is not None
+    assert found.rounding is not None
+    assert 1e-9 < found.rounding < 1e-4
+    assert found.drift <= 16 * found.rounding
+    wrong = {k: p * 1.01 for k, p in found.params.items()}
+    assert drift(outputs, start, wrong) > 16 * rounding(outputs, start, wrong)

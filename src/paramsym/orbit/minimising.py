@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, final
 
-import torch
 from torch import Tensor
 
 from paramsym.action import act
 from paramsym.element import GroupElement
 from paramsym.groups import Group
+from paramsym.orbit.drift import drift, rounding
 from paramsym.orbit.line_search import search
 from paramsym.orbit.pulling_back import Objective, Point, PulledBack
 from paramsym.orbit.quasi_newton import Curvature
@@ -60,6 +60,9 @@ class OrbitMinimum:
             badly conditioned, as where the infimum lies at infinity.
         drift: Largest change of the function's outputs, relative to the largest output; `None`
             where no function was given.
+        rounding: The drift that an error of the parameters in their last place causes, before and
+            after. A drift of many times as much is no rounding; in float32 it is what the result
+            costs, whatever it was computed in.
     """
 
     params: dict[str, Tensor]
@@ -69,6 +72,7 @@ class OrbitMinimum:
     evaluations: int
     stopped: Stopped
     drift: float | None = None
+    rounding: float | None = None
 
     @property
     def value(self) -> float:
@@ -154,7 +158,8 @@ def minimise_on_orbit(
         tuple(walk.norms),
         walk.evaluations,
         walk.stopped,
-        None if function is None else _drift(function, params, moved),
+        None if function is None else drift(function, params, moved),
+        None if function is None else rounding(function, params, moved),
     )
 
 
@@ -250,22 +255,3 @@ def _operator_bound(group: Group, M: Tensor) -> float:
     # ‖M‖² ≤ ‖M‖₁‖M‖_∞ costs no decomposition.
     rows, columns = (M.abs().sum(axis).amax(-1) for axis in (-1, -2))
     return float((rows * columns).sqrt().max())
-
-
-def _drift(
-    function: Callable[[dict[str, Tensor]], Tensor],
-    params: Mapping[str, Tensor],
-    moved: dict[str, Tensor],
-) -> float:
-    with torch.no_grad():
-        before, after = (
-            function({k: p.detach() for k, p in given.items()}) for given in (params, moved)
-        )
-    if not isinstance(before, Tensor) or not isinstance(after, Tensor):
-        raise TypeError(
-            "`function` must return a tensor, the model's outputs; "
-            f"got {type(before).__name__}. Choose one of them, or concatenate them."
-        )
-    size = float(before.abs().max())
-    change = float((after - before).abs().max())
-    return change / size if size > 0 else change

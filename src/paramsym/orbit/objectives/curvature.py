@@ -36,6 +36,10 @@ class HessianTrace:
     The probes are the same at every call, so that the objective is a function; a minimiser can fit
     them where they are few. Judge a result with probes of another seed.
 
+    Away from critical points of the loss it may be unbounded below along the orbit, as the Hessian
+    may be indefinite there: for L(uv), the scaling c gives L″(u²/c² + v²c²), of the sign of L″. A
+    descent then ends at `max_condition`, and has found no flat point (docs/derivations.md §26).
+
     Attributes:
         loss: From a parameter dict to a scalar.
         probes: Number of random sign vectors z; the estimate is the mean of ⟨z, Hz⟩.
@@ -70,7 +74,8 @@ class LargestEigenvalue:
     Its value is the Rayleigh quotient of the eigenvector v that Lanczos finds, and its derivative
     that of ⟨v, H v⟩ at constant v, which is exact where the eigenvalue is simple (Feynman and
     Hellmann). Where it is not, the objective has a kink, and a descent may end there with no
-    progress.
+    progress. At a minimum of the loss it is 0 or more; elsewhere it may be negative, and without a
+    lower bound on the orbit.
 
     Attributes:
         loss: From a parameter dict to a scalar.
