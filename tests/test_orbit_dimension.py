@@ -143,6 +143,23 @@ def test_closed_forms_stand_in_for_coupled_families_that_are_too_large(
     assert network.symmetry.dim == sum(family.dim for family in network.symmetry)
 
 
+def test_upper_bounds_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = dense("identity", (2, 4, 4, 2), bias=False)
+    exact = network.symmetry
+    assert (exact.dim_is_bound, exact.law_dim_is_bound) == (False, False)
+    monkeypatch.setattr(orbit_dimension, "GENERIC_LIMIT", 10)
+    bounded = ps.Symmetry.of(list(exact.families), network.params)
+    assert (bounded.dim_is_bound, bounded.law_dim_is_bound) == (True, True)
+    assert bounded.dim >= exact.dim
+    assert f"flat directions       ≤ {bounded.dim}" in str(bounded)
+    assert f"conserved quantities  ≤ {bounded.law_dim}" in str(bounded)
+    assert "≤: families share parameters" in str(bounded)
+    assert "≤" not in str(exact)
+    # One family alone has a closed form, which is exact.
+    alone = ps.Symmetry.of([exact.families[0]], network.params)
+    assert not alone.dim_is_bound
+
+
 def test_no_families_have_dimension_zero(rng: torch.Generator) -> None:
     params = {"weight": normal((2, 3), rng)}
     empty = ps.Symmetry.of([], params)

@@ -34,7 +34,8 @@ from paramsym import (
     discover,
 )
 from paramsym.abbreviation import common_name, in_lines, readable, shorten
-from paramsym.folding import is_mutual
+from paramsym.affine_pairs import affine_pairs
+from paramsym.folding import is_mutual, joined_rows_of
 from paramsym.nets import MLP
 from paramsym.summary import as_text, print_summary
 from paramsym.zoo import BUILTIN
@@ -327,3 +328,41 @@ def test_a_shortened_name_fits(name: str, width: int) -> None:
     assert short == name or cell_len(name) > width
     wrapped = in_lines(readable(name), width + 8)
     assert max(map(cell_len, wrapped.split("\n"))) <= width + 8
+
+
+def linear_tail(*, takes_up: bool = True) -> Symmetry:
+    """Two linear layers without an activation between them."""
+    model = nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 5, bias=takes_up), nn.Tanh())
+    return discover(model, (torch.randn(2, 5),))
+
+
+def test_a_linear_space_with_its_shift_is_one_row() -> None:
+    symmetry = linear_tail()
+    assert [str(family.group) for family in symmetry] == ["GL(4)", "R^4"]
+    (row,) = joined_rows_of(symmetry)
+    assert (row.group, row.group_dim, row.dim) == ("Aff(4)", 20, 20)
+    assert row.laws == symmetry.law_dim
+    assert "Aff(4)" in str(symmetry)
+    assert "Aff(n) is GL(n) with the shift of the hidden bias" in str(symmetry)
+    file = io.StringIO()
+    print_summary(symmetry, Console(file=file, width=100, color_system=None), limit=None)
+    assert "Aff" not in file.getvalue()
+    assert "GL(4)" in file.getvalue()
+
+
+def test_other_shifts_are_not_those_of_a_space() -> None:
+    """A shift that the readers of the space do not pass on, one of another size, and none."""
+    assert "Aff" not in str(linear_tail(takes_up=False))
+    symmetry = linear_tail()
+    space, shift = symmetry.families
+    own, taken = shift.terms
+    (source,) = taken.sources
+    elsewhere = Source(replace(source.slot, parameter="0.weight"), source.power)
+    others = [
+        replace(shift, terms=(own,)),
+        replace(shift, terms=(own, replace(taken, sources=(elsewhere,)))),
+        replace(shift, terms=(replace(own, target=taken.target), taken)),
+    ]
+    assert affine_pairs([space, shift]) == {space: shift}
+    for other in others:
+        assert affine_pairs([space, other]) == {}

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar, final
 
 from paramsym.abbreviation import common_name, readable
+from paramsym.affine_pairs import affine_pairs
 from paramsym.discrete.family import DiscreteFamily
 from paramsym.discrete.groups import Permutations
 from paramsym.family import Family
@@ -13,6 +14,8 @@ from paramsym.groups import Homothety
 
 if TYPE_CHECKING:
     from paramsym.symmetry import Symmetry
+
+AFFINE = "Aff"
 
 FOLDED_FROM = 12
 """Rows above which families of repeated blocks share one."""
@@ -93,6 +96,23 @@ def rows_of(symmetry: "Symmetry") -> list[Row]:
         )
         for family in symmetry.families
     ]
+
+
+def joined_rows_of(symmetry: "Symmetry") -> list[Row]:
+    """As `rows_of`, with GL(n) of a space and the shift of its vectors in one row, as Aff(n)."""
+    rows = dict(zip(symmetry.families, rows_of(symmetry), strict=True))
+    for space, shift in affine_pairs(symmetry.families).items():
+        linear, moved = rows[space], rows.pop(shift)
+        copies = f" × {space.group.copies}" if space.group.copies > 1 else ""
+        rows[space] = replace(
+            linear,
+            group=f"{AFFINE}({space.group.n}){copies}",
+            group_dim=linear.group_dim + moved.group_dim,
+            dim=linear.dim + moved.dim,
+            verified=linear.verified and moved.verified,
+            moves=moved.moves,
+        )
+    return list(rows.values())
 
 
 def discrete_rows_of(symmetry: "Symmetry") -> list[DiscreteRow]:

@@ -111,19 +111,38 @@ def generic_dim(
         return family.law_dim if laws else family.dim
 
     dim = sum(own(f) for f in families if f.group.diagonal)
-    others = [f for f in families if not f.group.diagonal]
-    free = acting_freely(others)
+    free, left = _freely(families)
     dim += sum(f.group.symmetric_dim if laws else f.group.dim for f in free)
-    left = [f for f in others if not any(f is other for other in free)]
     for coupled in _coupled(left):
         dim += own(coupled[0]) if len(coupled) == 1 else _coupled_dim(coupled, shapes, laws)
     return dim
 
 
-def _coupled_dim(families: list[Family], shapes: Mapping[str, tuple[int, ...]], laws: bool) -> int:
+def is_bound(
+    families: Sequence[Family], shapes: Mapping[str, tuple[int, ...]], *, laws: bool = False
+) -> bool:
+    """Whether `generic_dim` is an upper bound: a joint rank was too large to compute."""
+    _, left = _freely(families)
+    return any(len(c) > 1 and _is_too_large(c, shapes, laws) for c in _coupled(left))
+
+
+def _freely(families: Sequence[Family]) -> tuple[list[Family], list[Family]]:
+    """Families that are no scalings: those that act freely, and the others."""
+    others = [f for f in families if not f.group.diagonal]
+    free = acting_freely(others)
+    return free, [f for f in others if not any(f is other for other in free)]
+
+
+def _is_too_large(
+    families: Sequence[Family], shapes: Mapping[str, tuple[int, ...]], laws: bool
+) -> bool:
     generators = sum(f.group.symmetric_dim if laws else f.group.dim for f in families)
     entries = _entries(families, shapes, symmetric=laws)
-    if entries > DENSE_LIMIT or entries * generators > GENERIC_LIMIT:
+    return entries > DENSE_LIMIT or entries * generators > GENERIC_LIMIT
+
+
+def _coupled_dim(families: list[Family], shapes: Mapping[str, tuple[int, ...]], laws: bool) -> int:
+    if _is_too_large(families, shapes, laws):
         return sum(f.law_dim if laws else f.dim for f in families)
     names = set().union(*(f.moves | f.reads for f in families))
     generator = torch.Generator().manual_seed(0)

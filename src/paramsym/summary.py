@@ -14,12 +14,14 @@ from rich.text import Text
 
 from paramsym.family_tables import discrete_table, elements, family_table
 from paramsym.folding import (
+    AFFINE,
     FOLDED_FROM,
     AnyRow,
     discrete_rows_of,
     folded,
     folded_names,
     is_nonlinear,
+    joined_rows_of,
     rows_of,
 )
 
@@ -69,7 +71,7 @@ def print_summary(
 
 
 def _print_families(symmetry: Symmetry, console: Console, limit: int | None) -> None:
-    rows = rows_of(symmetry)
+    rows = rows_of(symmetry) if limit is None else joined_rows_of(symmetry)
     if not rows:
         note = Text("No continuous symmetry was found", style="bold")
         if symmetry.barriers:
@@ -86,6 +88,11 @@ def _print_families(symmetry: Symmetry, console: Console, limit: int | None) -> 
             console,
             "* moves nonlinearly: by amounts that depend on other parameters (the gain of a norm, "
             "weights that a bias compensates for).",
+        )
+    if any(row.group.startswith(AFFINE) for row in shown):
+        _note(
+            console,
+            "Aff(n) is GL(n) with the shift of the hidden bias, which are two families (`--all`).",
         )
     console.print()
 
@@ -131,18 +138,28 @@ def _heading(symmetry: Symmetry, title: str) -> Text:
 def _print_totals(symmetry: Symmetry, console: Console) -> None:
     numel = sum(p.numel for p in symmetry.parameters)
     flat, laws = symmetry.dim, symmetry.law_dim
+    most = ["≤ " if bound else "" for bound in (symmetry.dim_is_bound, symmetry.law_dim_is_bound)]
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, style="bold")
     table.add_column(no_wrap=True, justify="right", style="bold")
     table.add_column(style="dim")
     share = f"{100 * flat / numel:.3g}% of all directions; " if numel else ""
     table.add_row("group dimension", f"{symmetry.group_dim:,}", "of all families together")
-    table.add_row("flat directions", f"{flat:,}", share + "moving along them changes no output")
-    table.add_row("conserved quantities", f"{laws:,}", "constant along gradient flow of any loss")
+    along = "moving along them changes no output"
+    table.add_row("flat directions", f"{most[0]}{flat:,}", share + along)
+    along = "constant along gradient flow of any loss"
+    table.add_row("conserved quantities", f"{most[1]}{laws:,}", along)
     if symmetry.discrete:
         order = sum(family.log10_order for family in symmetry.discrete)
         table.add_row("discrete symmetries", elements(order), "permutations and signs, together")
-    console.print(_indented(table, below=1), highlight=False)
+    console.print(_indented(table, below=not any(most)), highlight=False)
+    if any(most):
+        _note(
+            console,
+            "≤: families share parameters, and their joint rank is too large to compute; these are "
+            "sums over families.",
+        )
+        console.print()
 
 
 def _print_barriers(barriers: tuple[Barrier, ...], console: Console) -> None:

@@ -12,7 +12,7 @@ from paramsym import action, conserved
 from paramsym.discrete.family import DiscreteFamily
 from paramsym.element import AlgebraElement, GroupElement
 from paramsym.family import Family
-from paramsym.orbit_dimension import generic_dim, tangent_rank
+from paramsym.orbit_dimension import generic_dim, is_bound, tangent_rank
 from paramsym.parameters import Parameter, check_params
 from paramsym.sharded import is_fully_sharded, require_equal
 from paramsym.still import Pin
@@ -189,6 +189,12 @@ class Symmetry:
         """
         return generic_dim(self.families, {p.name: p.shape for p in self.parameters})
 
+    @cached_property
+    def dim_is_bound(self) -> bool:
+        """Whether `dim` is an upper bound, the joint rank of some families being too large to
+        compute."""
+        return is_bound(self.families, {p.name: p.shape for p in self.parameters})
+
     def orbit_dim(self, params: Mapping[str, Tensor]) -> int:
         """Dimension of the orbit through `params`: rank of the infinitesimal action there.
 
@@ -207,6 +213,11 @@ class Symmetry:
     def law_dim(self) -> int:
         """Number of independent conserved quantities at generic parameters, counted as `dim` is."""
         return generic_dim(self._lawful, {p.name: p.shape for p in self.parameters}, laws=True)
+
+    @cached_property
+    def law_dim_is_bound(self) -> bool:
+        """Whether `law_dim` is an upper bound, as for `dim_is_bound`."""
+        return is_bound(self._lawful, {p.name: p.shape for p in self.parameters}, laws=True)
 
     def laws_of(self, family: Family) -> int:
         """Number of conserved quantities of one family; none where it moves a parameter that is
