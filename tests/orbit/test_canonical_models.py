@@ -15,10 +15,10 @@ from tests.zoo.registry import made
 FAMILIAR = ("gpt2", "llama", "bert", "vit", "cnn", "lstm")
 OTHERS = (
     "qwen2", "gemma", "phi", "mixtral", "gpt-neox", "gpt-j", "falcon", "t5", "clip", "swin",
-    "convnext", "resnet", "unet", "mamba2", "albert", "gru",
+    "convnext", "resnet", "unet", "mamba2", "albert", "gru", "deberta-v2", "whisper",
 )  # fmt: skip
 """RoPE in part, gains 1 + γ, experts, norms without biases, towers, layer scales, signs that only
-products of entries determine, shared layers."""
+products of entries determine, shared layers, tables with fewer rows than columns."""
 
 SEEDS = (1, 2)
 

@@ -16,6 +16,7 @@ from paramsym.orbit.balancing import can_balance
 from paramsym.orbit.canonical_balance import canonical_target
 from paramsym.orbit.canonical_gains import DEGENERATE, HeldGain, held_gains
 from paramsym.orbit.canonical_hyperplanes import bias_to_one, readers_to_rest, without_sums
+from paramsym.orbit.canonical_lopsided import one_side, unlike
 from paramsym.orbit.canonical_normal_form import normal_form
 from paramsym.orbit.canonical_order import contained, order
 from paramsym.orbit.canonical_residual import Residual, residual
@@ -64,6 +65,7 @@ class Fixing:
         self._settled: set[str] = set()
         self._held: list[HeldGain] = []
         self._resting: list[Family] = []
+        self._lopsided: set[str] = set()
 
     @property
     def element(self) -> GroupElement:
@@ -114,10 +116,15 @@ class Fixing:
             open_, {gain.port.parameter for gain in self._held}, self.seen
         )
         self.unfixed += found
-        for family in (f for f in open_ if is_linear_space(f) and f.name in target):
-            if not (overlaps_itself(family) or can_balance(family, self.seen)):
-                del target[family.name]
-                self._to_normal_form(family)
+        for i, family in enumerate(open_):
+            if not is_linear_space(family) or family.name not in target:
+                continue
+            if overlaps_itself(family) or can_balance(family, self.seen):
+                continue
+            del target[family.name]
+            side = self._without_balance(family, [f for f in open_ if f is not family])
+            if side is not None:
+                open_[i], target[family.name] = side
         free = _free(self.symmetry, open_)
         balanced = element_reaching(free, self.seen, target, others="free")
         for name, g in zip(balanced.names, balanced.tensors, strict=True):
@@ -130,7 +137,8 @@ class Fixing:
     def rotations(self) -> None:
         """Hidden spaces take their eigenbases."""
         for family in self._turned:
-            g, found, gap = rotations(family, self.seen)
+            weighed = unlike(family, self._turned) if family.name in self._lopsided else None
+            g, found, gap = rotations(family, self.seen, weighed)
             self.gap = min(self.gap, gap)
             self.ties += found
             self._move(family, g)
@@ -198,15 +206,23 @@ class Fixing:
             open_.append(left.action if left else family)
         return open_, led
 
-    def _to_normal_form(self, family: Family) -> None:
-        """The normal form of a space that has no balanced point; no other that is still open may
-        move its weights."""
-        others = [f for f in self._exact if f is not family and f.name not in self._settled]
-        if any(family.moves & other.moves for other in (*others, *self.symmetry.discrete)):
+    def _without_balance(
+        self, family: Family, others: list[Family]
+    ) -> tuple[Family, Tensor] | None:
+        """What to do with a space that has no balanced point: its normal form, if nothing else that
+        is open moves its weights; else one of its sides and a Q for that."""
+        discrete = self.symmetry.discrete
+        if not any(family.moves & other.moves for other in (*others, *discrete)):
+            self._settled.add(family.name)
+            self._find(lambda: normal_form(family, self.seen), family)
+            return None
+        taken = [other for other in others if other.name in self._lopsided]
+        side = one_side(family, others, taken, self.seen)
+        if side is None:
             self.unfixed.append(family.name)
-            return
-        self._settled.add(family.name)
-        self._find(lambda: normal_form(family, self.seen), family)
+        else:
+            self._lopsided.add(family.name)
+        return side
 
 
 def _free(symmetry: Symmetry, families: list[Family]) -> Symmetry:

@@ -21,7 +21,9 @@ def turning(family: Family) -> bool:
     return isinstance(family.group, Affine | ComplexScaling | GeneralLinear | Orthogonal)
 
 
-def rotations(family: Family, params: Params) -> tuple[Tensor, list[str], float]:
+def rotations(
+    family: Family, params: Params, weighed: tuple[Tensor, bool] | None = None
+) -> tuple[Tensor, list[str], float]:
     """The rotation to the eigenbasis of the family's own vectors, what is degenerate, and the
     smallest gap of eigenvalues relative to the largest.
 
@@ -33,12 +35,17 @@ def rotations(family: Family, params: Params) -> tuple[Tensor, list[str], float]
     Args:
         family: One that is `turning`.
         params: Parameter dict.
+        weighed: A weight for every port, and whether its vectors are weighed by their squares, for
+            spaces whose sum of squares is a unit matrix.
     """
     group = family.group
     S = torch.zeros(group.copies, group.n, group.n, dtype=torch.float64)
-    for port in family.ports:
+    weights, squared = weighed or (torch.ones(len(family.ports), dtype=torch.float64), False)
+    for port, weight in zip(family.ports, weights, strict=True):
         rows = framed_rows(port, params)
-        S = S + rows @ rows.mT
+        S = S + weight * rows @ rows.mT
+        if squared:
+            S = S + weight * (rows * rows.square().sum(1, keepdim=True)) @ rows.mT
     basis = axes(family)
     S = basis.mT @ S @ basis
     values, vectors = torch.linalg.eigh((S + S.mT) / 2)
