@@ -10,7 +10,7 @@ from paramsym.conserved import conserved
 from paramsym.element import GroupElement
 from paramsym.family import Family
 from paramsym.orbit.coupling import components, overlaps_itself
-from paramsym.orbit.target_certificate import exclusion
+from paramsym.orbit.target_certificate import INSTEAD, require_joint
 from paramsym.orbit.target_joint import (
     JointProblem,
     Letters,
@@ -106,10 +106,14 @@ def _solve(
     for family in families:
         if is_linear_space(family) and not overlaps_itself(family):
             require_attainable(family, own, linear_part(family, target[family.name]), eps)
+
+    def doubt() -> None:
+        require_joint(families, target, own)
+
     if problem is not None:
         goal = scaling_target(families, target)
         _require_scales(families, problem, goal)
-        u, gap = problem.solve(goal, eps)
+        u, gap = problem.solve(goal, eps, doubt=doubt)
         letters = as_elements(families, u)
     else:
         joint = JointProblem(families, target, own, eps)
@@ -117,30 +121,16 @@ def _solve(
         if scalings:
             part = ScalingProblem.at(scalings, own)
             _require_scales(scalings, part, scaling_target(scalings, target))
-        gap = joint.solve()
+        gap = joint.solve(doubt)
         letters = joint.letters
     if not gap <= ACCEPTED * eps:
-        raise _unreached(families, target, own, gap)
-    return letters
-
-
-def _unreached(
-    families: list[Family], target: Mapping[str, Tensor], params: Params, gap: float
-) -> Exception:
-    """The error of targets that are attainable one by one and were not reached together."""
-    names = [f.name for f in families]
-    instead = 'Name fewer families, or pass others="free", which keeps nothing.'
-    reason = exclusion(families, target, params)
-    if reason is not None:
-        return ValueError(
-            f"`target` is not attainable for {names} together, which share weights: {reason}. "
-            f"{instead}"
+        doubt()
+        raise ArithmeticError(
+            f"`target` was not reached for {[f.name for f in families]}, which share weights: each "
+            "target alone is attainable, no linear combination of them excludes them, but Newton's "
+            f"method on all of them ends with Q off by {gap:.1e} relative to its terms. {INSTEAD}"
         )
-    return ArithmeticError(
-        f"`target` was not reached for {names}, which share weights: each target alone is "
-        "attainable, no linear combination of them excludes them, but Newton's method on all of "
-        f"them ends with Q off by {gap:.1e} relative to its terms. {instead}"
-    )
+    return letters
 
 
 def _workable(p: Tensor) -> Tensor:

@@ -34,6 +34,9 @@ ROUNDING = 1e-9
 """Of ⟨y, Q*⟩ relative to its terms: targets that are kept are known to rounding only."""
 
 
+INSTEAD = 'Name fewer families, or pass others="free", which keeps nothing.'
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class Exclusion:
@@ -62,6 +65,22 @@ class Exclusion:
         return (
             f"{' '.join(terms).removeprefix('+ ')}{more} is {always} wherever these families lead"
             f"{' without translations' * self.affine}, and the targets give {self.asked:.3g}"
+        )
+
+
+def require_joint(
+    families: Sequence[Family], target: Mapping[str, Tensor], params: Mapping[str, Tensor]
+) -> None:
+    """Raise if a combination is found that excludes targets together; as for `exclusion`.
+
+    Raises:
+        ValueError: If it is.
+    """
+    reason = exclusion(families, target, params)
+    if reason is not None:
+        raise ValueError(
+            f"`target` is not attainable for {[f.name for f in families]} together, which share "
+            f"weights: {reason}. {INSTEAD}"
         )
 
 
@@ -167,10 +186,13 @@ def _rows(part: Squares, count: int, helper: int, extra: int) -> tuple[Any, np.n
     weights = [present.sum(1), present.sum(0)]
     total = weights[0] @ first + weights[1] @ second
     if _is_full(part):
-        t = [np.zeros((size, width)) for size in sizes]
-        for sign, column in zip((-1.0, 1.0), t, strict=True):
-            column[:, helper] = sign
-        rows = vstack([first + csr_array(t[0]), second + csr_array(t[1])])
+        t = [
+            csr_array(
+                (np.full(size, sign), (np.arange(size), np.full(size, helper))), (size, width)
+            )
+            for sign, size in zip((-1.0, 1.0), sizes, strict=True)
+        ]
+        rows = vstack([first + t[0], second + t[1]])
     else:
         i, k = present.nonzero()
         rows = first[i] + second[k]

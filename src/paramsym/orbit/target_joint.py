@@ -6,7 +6,7 @@ equations, with the Gram matrix of the generators, conjugate gradients solve wit
 (docs/derivations.md §24).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import final
 
@@ -26,7 +26,7 @@ from paramsym.orbit.target_newton import (
     scale_squares,
     spectral,
 )
-from paramsym.orbit.target_scalings import ScalingProblem, as_elements
+from paramsym.orbit.target_scalings import DOUBTFUL, ScalingProblem, as_elements
 from paramsym.orbit.target_spaces import as_element, grams, linear_part, reach
 
 Letters = list[tuple[Family, Tensor]]
@@ -65,10 +65,13 @@ class JointProblem:
         self.params = {k: p.clone() for k, p in self.params.items()}
         self._commuting = all_commute(self.families)
 
-    def solve(self) -> float:
-        """Move the parameters; the largest gap that is left, relative to the terms of Q."""
+    def solve(self, doubt: Callable[[], None] = lambda: None) -> float:
+        """Move the parameters; the largest gap that is left, relative to the terms of Q. `doubt` is
+        called if sweeps leave a large gap; it may raise."""
         goal = REACHED * self.eps
         gap = self._swept(self.gap(), goal)
+        if gap > DOUBTFUL[1]:
+            doubt()
         if len(self.families) > 1 or overlaps_itself(self.families[0]):
             for _ in range(NEWTON_STEPS):
                 if gap <= goal:

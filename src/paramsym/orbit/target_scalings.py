@@ -5,7 +5,7 @@
 whose equations conjugate gradients solve.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -18,6 +18,9 @@ from paramsym.orbit.target_neurons import attainable, log_scales
 from paramsym.orbit.target_weights import Squares, squares, unknowns
 
 NEWTON_STEPS = 60
+DOUBTFUL = (4, 1e-2)
+"""Newton steps after which a relative gap as large is reason to ask whether there is a solution."""
+
 STARTING = 0.1
 """Relative gap from which a sweep of the closed form comes before Newton's method."""
 
@@ -76,13 +79,20 @@ class ScalingProblem:
                     sums.index_add_(0, slots, marginal)
         return {degree: sums[start:stop] for degree, sums in found.items()}
 
-    def solve(self, target: Tensor, eps: float, goal: float = 0.0) -> tuple[Tensor, float]:
+    def solve(
+        self,
+        target: Tensor,
+        eps: float,
+        goal: float = 0.0,
+        doubt: Callable[[], None] = lambda: None,
+    ) -> tuple[Tensor, float]:
         """The log-scales that reach the target, and the largest relative gap that is left.
 
         Args:
             target: Q*, `[count]`, which every neuron must be able to reach.
             eps: Relative accuracy of the parameters.
             goal: Largest relative gap to stop at; that of rounding where smaller.
+            doubt: Called if the first steps leave a large gap; it may raise.
         """
         goal = max(goal, 4 * eps)
         u = torch.zeros(self.count, dtype=torch.float64)
@@ -90,9 +100,11 @@ class ScalingProblem:
         if best_gap > STARTING:
             best = u = self._sweep(u, target)
             best_gap = self._gap(u, target)
-        for _ in range(NEWTON_STEPS):
+        for step in range(NEWTON_STEPS):
             if best_gap <= goal:
                 break
+            if step == DOUBTFUL[0] and best_gap > DOUBTFUL[1]:
+                doubt()
             u = self._newton(u, target, best_gap, eps)
             gap = self._gap(u, target)
             stalled = gap > best_gap / 2 and best_gap <= 256 * eps
