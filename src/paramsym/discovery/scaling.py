@@ -7,8 +7,9 @@ a matrix up, all columns down), and those that a general linear family contains.
 
 import numpy as np
 
-from paramsym.discovery.balances import Classes, Elimination, Row, solve
-from paramsym.discovery.distinct import distinct_rows
+from paramsym.discovery.balances import Classes, solve
+from paramsym.discovery.distinct import changes, counted, distinct_rows
+from paramsym.discovery.equations import Row
 from paramsym.discovery.facts import Facts
 from paramsym.discovery.labels import FIXED, Labels
 
@@ -28,26 +29,33 @@ def scalings(
         Classes of labels, and basis vectors as class → log-scale (of its positive labels).
     """
     classes, elimination = solve(facts.balances, facts.count, last)
-    size = np.bincount(classes.of, minlength=elimination.count)
-    contained = _contained(mixed, linear, classes, elimination)
-    elimination.leave_out([*contained, *_gauges(facts, classes, elimination)], size)
+    size = np.bincount(classes.of, minlength=len(elimination.dead))
+    alone, contained = _contained(mixed, linear, classes, elimination.free())
+    gauges = _gauges(facts, classes, elimination.free())
+    elimination.leave_out(alone, [*contained, *gauges], size)
     return classes, elimination.basis()
 
 
 def _contained(
-    mixed: Classes, linear: Labels, classes: Classes, elimination: Elimination
-) -> list[Row]:
-    """The scalings of single coordinates of linear families."""
-    labels = np.flatnonzero(np.isin(mixed.of, linear))
-    found: dict[int, Row] = {int(k): {} for k in linear}
-    groups, signs = mixed.of[labels].tolist(), (mixed.sign * classes.sign)[labels].tolist()
-    for group, k, sign in zip(groups, classes.of[labels].tolist(), signs, strict=True):
-        if elimination.is_free(k):
-            found[group][k] = sign
-    return list(found.values())
+    mixed: Classes, linear: Labels, classes: Classes, free: np.ndarray
+) -> tuple[Labels, list[Row]]:
+    """The scalings of single coordinates of linear families: those that scale one free class, and
+    others."""
+    is_linear = np.zeros(len(mixed.degenerate), dtype=bool)
+    is_linear[linear] = True
+    chosen = is_linear[mixed.of] & free[classes.of]
+    sign = mixed.sign[chosen] * classes.sign[chosen]
+    group, of, sign, _ = counted(mixed.of[chosen], classes.of[chosen], sign)
+    starts = np.flatnonzero(changes(group))
+    count = np.diff(np.append(starts, len(group)))
+    several = [
+        dict(zip(of[k : k + n].tolist(), sign[k : k + n].tolist(), strict=True))
+        for k, n in zip(starts[count > 1].tolist(), count[count > 1].tolist(), strict=True)
+    ]
+    return of[starts[count == 1]], several
 
 
-def _gauges(facts: Facts, classes: Classes, elimination: Elimination) -> list[Row]:
+def _gauges(facts: Facts, classes: Classes, is_free: np.ndarray) -> list[Row]:
     """Solutions that move no parameter.
 
     They are constant along each axis of each parameter, and add up to 0 over its axes. So they
@@ -73,7 +81,7 @@ def _gauges(facts: Facts, classes: Classes, elimination: Elimination) -> list[Ro
     of_axes, solutions = solve(balances, len(names) - 1)
 
     # A solution by the scales of the free classes, each read off at its first label.
-    free = np.array([k for k in range(elimination.count) if elimination.is_free(k)], dtype=np.int64)
+    free = np.flatnonzero(is_free)
     _, first = np.unique(classes.of, return_index=True)
     label = axis[first[free]]
     fixed = label == FIXED

@@ -11,8 +11,9 @@ from typing import final
 import numpy as np
 from scipy.sparse import coo_array
 
-from paramsym.discovery.balances import Classes, Row
+from paramsym.discovery.balances import Classes
 from paramsym.discovery.distinct import distinct
+from paramsym.discovery.equations import Row
 from paramsym.discovery.facts import Displaced
 from paramsym.discovery.fixed_statistics import FixedNorm, compensating_term
 from paramsym.discovery.labels import Labels, Value

@@ -1,0 +1,79 @@
+"""Linear equations of log-scales with few unknowns each, as arrays."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import final
+
+import numpy as np
+
+from paramsym.discovery.distinct import distinct_rows
+from paramsym.discovery.labels import Labels
+
+Number = int | Fraction
+"""Rational numbers; whole ones as integers, which are ten times faster."""
+Row = dict[int, Number]
+"""An equation or a solution: unknown → coefficient."""
+
+
+@final
+@dataclass(frozen=True)
+class Equations:
+    """Equations Σ coefficient · scale[unknown] = 0, one a row; unused places have coefficient 0."""
+
+    unknowns: Labels
+    coefficients: Labels
+
+    def __getitem__(self, chosen: np.ndarray) -> "Equations":
+        return Equations(self.unknowns[chosen], self.coefficients[chosen])
+
+    def over(self, of: Labels, sign: Labels) -> "Equations":
+        """The same equations between classes of unknowns, each ± its class."""
+        return Equations(of[self.unknowns], self.coefficients * sign[self.unknowns])
+
+    def reduced(self, dead: np.ndarray) -> "Equations":
+        """Every unknown once in a row, in order, those that vanish and unused places last."""
+        unknowns, coefficients = self.unknowns, self.coefficients
+        for _ in range(2):  # the second time, behind those that the first has added up to 0
+            unused = (coefficients == 0) | dead[unknowns]
+            coefficients = np.where(unused, 0, coefficients)
+            order = np.argsort(np.where(unused, len(dead), unknowns), axis=1, kind="stable")
+            unknowns = np.take_along_axis(unknowns, order, 1)
+            coefficients = np.take_along_axis(coefficients, order, 1)
+            for k in range(1, unknowns.shape[1]):
+                twice = (unknowns[:, k] == unknowns[:, k - 1]) & (coefficients[:, k] != 0)
+                coefficients[:, k] += np.where(twice, coefficients[:, k - 1], 0)
+                coefficients[:, k - 1] = np.where(twice, 0, coefficients[:, k - 1])
+        return Equations(unknowns, coefficients)
+
+    def primitive(self) -> "Equations":
+        """Distinct equations that are reduced, each divided by what its coefficients have in
+        common."""
+        divisor = np.gcd.reduce(self.coefficients, axis=1, initial=0)
+        divisor = divisor * np.sign(self.coefficients[:, 0])  # the first one is in use
+        coefficients = self.coefficients // divisor[:, None]
+        unknowns = np.where(coefficients == 0, 0, self.unknowns)
+        table = distinct_rows(np.hstack([unknowns, coefficients]))
+        return Equations(*np.hsplit(table, 2))
+
+    def twins(self) -> Labels:
+        """Pairs of unknowns that are equal, because two equations differ in them only."""
+        weight = np.random.default_rng(0).integers(2**62, size=self.unknowns.max(initial=0) + 1)
+        share = self.coefficients * weight[self.unknowns]
+        found = [np.empty((0, 2), dtype=np.int64)]
+        for k in range(self.unknowns.shape[1]):
+            # What the others add up to, modulo 2**64, brings candidates together.
+            order = np.argsort(share.sum(1) - share[:, k], kind="stable")
+            unknowns, coefficients = self.unknowns[order], self.coefficients[order]
+            rest = np.delete(unknowns, k, axis=1)
+            alike = (coefficients[1:] == coefficients[:-1]).all(1) & (coefficients[1:, k] != 0)
+            alike &= (rest[1:] == rest[:-1]).all(1) & (unknowns[1:, k] != unknowns[:-1, k])
+            found.append(np.stack([unknowns[:-1, k], unknowns[1:, k]], 1)[alike])
+        return np.concatenate(found)
+
+    def rows(self) -> list[Row]:
+        """The equations as dicts."""
+        columns = zip(self.unknowns.tolist(), self.coefficients.tolist(), strict=True)
+        return [
+            {k: c for k, c in zip(unknowns, coefficients, strict=True) if c}
+            for unknowns, coefficients in columns
+        ]
