@@ -152,6 +152,36 @@ def test_dead_units_are_no_ties() -> None:
     assert sorted(Q.round(decimals=9).tolist()) == [-1.0, 0.0, 0.0, 0.0]
 
 
+def test_a_gauge_that_is_not_fixed_gives_no_verdict(
+    monkeypatch: pytest.MonkeyPatch, rng: torch.Generator
+) -> None:
+    """Canonical points that differ along one orbit, a bug, are found before a no is said."""
+    symmetry, params = by_hand("tanh")
+    there = symmetry.act(symmetry.sample(0.5, generator=rng, discrete=True), params)
+    monkeypatch.setattr("paramsym.orbit.canonical_fixing.signs", lambda *_: ([], []))
+    verdict = ps.same_orbit(symmetry, params, there)
+    assert verdict.holds is None
+    assert "please report it" in verdict.reason
+
+
+def test_what_rounding_may_explain_is_undecided() -> None:
+    """Singular values that differ by 3e-7: their vectors have lost half of all digits."""
+    s = dense("identity", (4, 3, 4), bias=False)
+    params = dict(s.params)
+    values = torch.tensor([1.0, 1.0 + 3e-7, 0.5], dtype=torch.float64)
+    params["fc0.weight"] = values[:, None] * torch.eye(3, 4, dtype=torch.float64)
+    params["fc1.weight"] = torch.eye(4, 3, dtype=torch.float64)
+    near, far = ({k: p.clone() for k, p in params.items()} for _ in range(2))
+    near["fc0.weight"][0, 3] += 6e-8
+    far["fc0.weight"][0, 3] += 1e-5
+    assert ps.canonical(s.symmetry, params).condition > 1e6
+    verdict = ps.same_orbit(s.symmetry, params, near)
+    assert verdict.holds is None
+    assert "rounding may be" in verdict.reason
+    assert ps.same_orbit(s.symmetry, params, near, tolerance=1e-6).holds
+    assert ps.same_orbit(s.symmetry, params, far).holds is False
+
+
 def test_bad_input() -> None:
     s = attention()
     with pytest.raises(ValueError, match="lacks"):
