@@ -119,6 +119,8 @@ class Facts:
             something only when added up over the axes.
         stacks: For parameters that are stacks of matrices, layer by layer: the first label, labels
             a matrix, and matrices.
+        apart: For parameters whose blocks of rows read different vectors, the first label of their
+            columns, and how many each block has.
         gauge_spent: (parameter, matrix) pairs whose gauge was used up when the scale of
             a sum was left out.
         barriers: (op, reason, module) → number of calls that were not analysed.
@@ -147,6 +149,7 @@ class Facts:
     vanishing: list[tuple[int, str]] = field(default_factory=list)
     gauges: list[tuple[Labels, ...]] = field(default_factory=list)
     stacks: dict[str, list[tuple[int, int, int]]] = field(default_factory=dict)
+    apart: dict[str, tuple[int, int]] = field(default_factory=dict)
     gauge_spent: set[tuple[str, int]] = field(default_factory=set)
     barriers: dict[tuple[str, str, str], int] = field(default_factory=dict)
     record: int = -1
@@ -214,6 +217,9 @@ class Facts:
         for start, size, count in self.stacks.get(parameter, ()):
             if start <= labels.min() < start + size * count:
                 matrices = set(distinct((labels - start) // size).tolist())
+        if parameter in self.apart:
+            start, size = self.apart[parameter]
+            matrices = set(np.unique((labels[labels >= start] - start) // size).tolist()) or {0}
         spent = {(parameter, matrix) for matrix in matrices}
         if spent & self.gauge_spent:
             return False

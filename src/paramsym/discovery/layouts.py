@@ -7,6 +7,7 @@ from scipy.sparse.csgraph import connected_components
 from paramsym.discovery.choosing import added_beside, read_beside
 from paramsym.discovery.distinct import distinct, distinct_rows
 from paramsym.discovery.facts import Facts
+from paramsym.discovery.fused import read_apart
 from paramsym.discovery.labels import Labels, Layer, Value
 from paramsym.discovery.ops import LAYOUTS, Call
 from paramsym.discovery.ops.stacking import joint
@@ -45,12 +46,23 @@ def label_parameters(recording: Recording, facts: Facts) -> dict[str, Value]:
     for name in beside:
         layouts[name] = joint(facts, shapes[name], (0, 1))
         _note_stack(name, layouts[name], facts)
+    for name, block in read_apart(recording).items():
+        if name not in layouts:
+            layouts[name] = _apart(facts, shapes[name], block, name)
     unused = set(recording.unused)
     return {
         name: Value(shape, layouts.get(name) or _axis_by_axis(shape, facts), parameter=name)
         for name, shape in shapes.items()
         if name not in unused
     }
+
+
+def _apart(facts: Facts, shape: tuple[int, ...], block: Labels, name: str) -> tuple[Layer, ...]:
+    """Rows as ever; every block of rows has columns of its own, as it reads another vector."""
+    rows = facts.fresh((shape[0], 1))
+    columns = facts.fresh((int(block.max()) + 1, shape[1]))
+    facts.apart[name] = int(columns.min()), shape[1]
+    return Layer(rows), Layer(columns[block])
 
 
 def _note_stack(name: str, layers: tuple[Layer, ...], facts: Facts) -> None:

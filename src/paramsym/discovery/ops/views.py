@@ -56,7 +56,7 @@ def view(call: Call) -> Result:
         if call.record.op in ("adjoint", "mH", "matrix_H"):  # they conjugate
             return call.refuse()
         moved = pairwise(run)
-    if call.record.op not in _WHOLE:
+    if call.record.op not in _WHOLE and value.parameter not in call.facts.apart:
         _keep_vectors(call, value)
     pieces = [moved(full_labels(layer.labels, value.shape)) for layer in value.layers]
     outputs: list[Value | None] = []
