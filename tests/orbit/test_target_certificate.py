@@ -3,6 +3,7 @@
 import itertools
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,9 @@ from torch import Tensor
 
 import paramsym as ps
 from paramsym.orbit.target_certificate import exclusion
+from paramsym.orbit.target_scalings import DOUBTFUL, ScalingProblem
 from paramsym.orbit.target_weights import squares
+from tests.laws.networks import dense
 
 F64 = torch.float64
 
@@ -146,6 +149,27 @@ def test_refused_if_and_only_if_out_of_reach(degree: float, rng: torch.Generator
                 assert reason.vanishes or float(reason.weights @ Q) < 0
             assert float(reason.weights @ q) >= -1e-9
     assert min(seen.values()) > 0
+
+
+def test_doubt_comes_after_a_few_steps(
+    rng: torch.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing reads the last layer all Q add up to a positive number; Newton's method would
+    go on for its 60 steps."""
+    s = dense("relu", (3, 6, 6, 6, 2))
+    params = {**s.params, "fc3.weight": torch.zeros_like(s.params["fc3.weight"])}
+    target = {f.name: -1.0 for f in s.symmetry}
+    target[list(target)[-1]] = 0.5
+    newton, steps = ScalingProblem._newton, []
+
+    def counted(self: ScalingProblem, *given: Any) -> Tensor:
+        steps.append(1)
+        return newton(self, *given)
+
+    monkeypatch.setattr(ScalingProblem, "_newton", counted)
+    with pytest.raises(ValueError, match="12 terms more is negative, minus a sum of squares"):
+        ps.set_conserved(s.symmetry, params, target)
+    assert len(steps) == DOUBTFUL[0]
 
 
 def test_full_matrices_need_few_rows(rng: torch.Generator) -> None:
