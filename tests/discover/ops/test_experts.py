@@ -62,6 +62,19 @@ def two_of_three(net: Net, x: Tensor) -> Tensor:
     return torch.einsum("bk,bkh,bkho->bo", scores.softmax(-1), h, net.down[chosen])
 
 
+def two_as_they_are(net: Net, x: Tensor) -> Tensor:
+    """Without the softmax the scores are seen."""
+    scores, chosen = (x @ net.router).topk(2, -1)
+    h = bent(torch.einsum("bi,bkih->bkh", x, net.up[chosen]))
+    return torch.einsum("bk,bkh,bkho->bo", scores, h, net.down[chosen])
+
+
+def two_sorted(net: Net, x: Tensor) -> Tensor:
+    scores, chosen = (part[:, :2] for part in (x @ net.router).sort(-1, descending=True))
+    h = bent(torch.einsum("bi,bkih->bkh", x, net.up[chosen]))
+    return torch.einsum("bk,bkh,bkho->bo", scores.softmax(-1), h, net.down[chosen])
+
+
 def chosen_twice(net: Net, x: Tensor) -> Tensor:
     """The same choice, computed again."""
     h = bent(torch.einsum("bi,bih->bh", x, net.up[first(x)]))
@@ -141,7 +154,10 @@ CASES = [
     case("by bmm", by_bmm, ALL),
     case("by index_select", by_index_select, ALL),
     case("with a bias", with_bias, ALL),
-    case("two of three", two_of_three, ALL),
+    # What is added to all scores leaves the choice and the softmax of those chosen alone.
+    case("two of three", two_of_three, ALL | {f"R^{N}": 1}),
+    case("two of three, scores as they are", two_as_they_are, ALL | {"T₊(1)": 1}),
+    case("two of three, sorted", two_sorted, ALL | {f"R^{N}": 1}),
     case("chosen twice", chosen_twice, ALL),
     case("linear", linear, {f"GL({H}) × {E}": 1}),
     case("crossed", crossed, SHARED),

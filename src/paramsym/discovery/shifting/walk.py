@@ -19,6 +19,7 @@ from paramsym.discovery.shifting import (
     looking_up,
     multiplying,
     normalising,
+    ordering,
     viewing,
 )
 from paramsym.discovery.shifting.adding import Sum
@@ -34,7 +35,7 @@ from paramsym.discovery.shifting.values import Piece, Pivot, Value, View
 from paramsym.discovery.shifting.words import Word
 
 assert all((adding, attending, averaging, contracting, convolving, looking_up, multiplying,
-            normalising, viewing))  # they register their ops  # fmt: skip
+            normalising, ordering, viewing))  # they register their ops  # fmt: skip
 
 Answer = TypeVar("Answer")
 
