@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import final
 
+import torch
 from torch import Tensor
 
 from paramsym.groups import (
@@ -189,6 +190,27 @@ class Family:
                 )
         for term in self.terms:
             term.require_shapes(group.translation_shape, shapes)
+
+    def require_constants(self, buffers: Mapping[str, Tensor]) -> None:
+        """Raise if a model has other constants than those that the action reads.
+
+        Args:
+            buffers: The model's buffers; other constants are taken as they are.
+
+        Raises:
+            ValueError: If it has. The action would change the function.
+        """
+        for source in (source for term in self.terms for source in term.sources):
+            name, own = source.slot.parameter, buffers.get(source.slot.parameter)
+            if not source.values or own is None or own.device.type == "meta":
+                continue
+            known = torch.tensor(source.values, dtype=torch.float64).to(own)
+            if not torch.equal(known, own.flatten()):
+                raise ValueError(
+                    f"family {self.name!r} reads the buffer {name!r} as it was at discovery, and "
+                    "that of `model` has other values, as after more training. Discover the "
+                    "symmetry anew, or leave the family out with `symmetry.select(...)`."
+                )
 
     def require_gains(self, params: Mapping[str, Tensor]) -> None:
         """Raise if the action divides by a zero: a gain in a frame, or a source to the power −1.

@@ -341,7 +341,7 @@ class Symmetry:
 
         Raises:
             ValueError: As `act`; also if the symmetry depends on the mode and the model is in the
-                other one.
+                other one, or on running statistics and the model has others.
         """
         if isinstance(model, Mapping):
             action.act_(self._checked(g, model, check=True), model)
@@ -361,8 +361,12 @@ class Symmetry:
         for module in model.modules():
             if is_fully_sharded(module):
                 module.reshard()
-        params = self.params(model)
-        action.act_(self._checked(g, params, check=True), params)
+        params, buffers = self.params(model), dict(model.named_buffers())
+        letters = list(self._checked(g, params, check=True))
+        for family, _ in letters:
+            if isinstance(family, Family):
+                family.require_constants(buffers)
+        action.act_(letters, params)
 
     def tangent(
         self, M: AlgebraElement | Mapping[str, Tensor], params: Mapping[str, Tensor]

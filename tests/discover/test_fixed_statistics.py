@@ -301,6 +301,19 @@ def test_statistics_are_kept_in_files_and_unknown_on_the_meta_device() -> None:
         unknown.act(unknown.sample(0.1), detached(model))
 
 
+def test_a_model_with_other_statistics_is_not_moved() -> None:
+    model = net()
+    symmetry = ps.discover(model, (X,))
+    g = symmetry.sample(0.3, generator=torch.Generator().manual_seed(2))
+    before = detached(model)["0.weight"].clone()
+    model.get_buffer("1.running_mean").mul_(1.1)
+    with pytest.raises(ValueError, match=r"'0 → 1' reads the buffer '1.running_mean' as it was at"):
+        symmetry.act_(g, model)
+    assert torch.equal(model.get_parameter("0.weight"), before)
+    symmetry.act_(g, net())
+    symmetry.act_(g, net().float())
+
+
 def test_laws() -> None:
     """With a bias in front there is one law a channel beside those of linear families, quadratic
     about the mean; without, none."""
