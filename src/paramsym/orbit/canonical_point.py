@@ -52,7 +52,8 @@ def canonical(symmetry: Symmetry, params: Params) -> Canonical:
     2. Of every shift, the parameter that it shifts first is made orthogonal to its directions: a
        bias that is shifted freely becomes zero, the mean of a writer in front of a LayerNorm too.
     3. Q = 0 (docs/derivations.md §24), or ±1 for units with writers or readers only.
-       A linear space without balanced point, and without neighbours, gets the normal form of §17.
+       A linear space without balanced point gets the normal form of §17 if it has no neighbours,
+       and else RRᵀ = I or WWᵀ = I for a side of full rank that it shares.
     4. Rotations that are left make WWᵀ (with RRᵀ, for O(n)) diagonal, descending: a singular value
        decomposition of the map that the space passes on.
     5. Units that may change places are sorted by their sum of squares, descending.
