@@ -103,6 +103,7 @@ def test_every_hidden_unit_of_a_homogeneous_network_scales(
 COUNTS = {
     "gpt2": 173, "llama": 83, "qwen3": 81, "bert": 201, "gpt2-untied": 230, "gpt2-untied-2": 396,
     "llama-2": 129, "llama-tied": 47, "vit": 422, "whisper": 464, "t5": 265,
+    "mixtral": 111,
 }  # fmt: skip
 """The first two, and those of two layers, by families written by hand."""
 
