@@ -56,6 +56,20 @@ class NullAxis:
         """Coordinates of the axis that do not matter at all."""
         return (self._seen()[:, : self.shape[self.axis]].norm(dim=0) < 1e-6).nonzero()[:, 0]
 
+    def without(self, vectors: Tensor) -> Tensor:
+        """Basis of the null directions, without those that are one of these vectors on the axis
+        itself, whatever they are on the bias."""
+        own = self.null[:, : self.shape[self.axis]].mT
+        found = torch.linalg.pinv(own, rtol=1e-8) @ vectors.mT
+        sizes = vectors.norm(dim=1)
+        there = (own @ found - vectors.mT).norm(dim=0) <= 1e-6 * sizes
+        known = found[:, there] / sizes[there]
+        if not known.numel():
+            return self.null
+        U, values, _ = torch.linalg.svd(known, full_matrices=True)
+        rank = int((values > 1e-6 * values[0]).sum())
+        return U[:, rank:].mT @ self.null
+
     def directions(self, jacobian: Jacobian, null: Tensor) -> Tensor:
         """v ⊗ n for every n given and every entry v, in θ, `[k·entries, d]`."""
         n = self.shape[self.axis]

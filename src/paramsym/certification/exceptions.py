@@ -82,8 +82,8 @@ def exceptions(jacobian: Jacobian, params: Params, found: Measured, *, seed: int
     axes = list(null_axes(jacobian, rows))
     flat = _Flat(found.known(), found.rest)
     proposals = [
-        *_from_axes(jacobian, axes, unused=True),
-        *_from_axes(jacobian, axes, unused=False),
+        *_unused(jacobian, axes),
+        *_low_rank(jacobian, axes, params),
         *_linear_units(jacobian, params, found.families, rows),
     ]
     families = [
@@ -123,19 +123,33 @@ class _Flat:
         return whole[:k] @ self.rest, whole[k:] @ self.rest
 
 
-def _from_axes(
-    jacobian: Jacobian, axes: Sequence[NullAxis], *, unused: bool
-) -> Iterator[_Proposal]:
+def _unused(jacobian: Jacobian, axes: Sequence[NullAxis]) -> Iterator[_Proposal]:
     for axis in axes:
         dead = axis.dead()
-        if unused and len(dead):
+        if len(dead):
             numbers = ", ".join(map(str, dead[:6].tolist())) + (", …" if len(dead) > 6 else "")
             null = torch.zeros(len(dead), axis.null.shape[1], dtype=torch.float64)
             null[torch.arange(len(dead)), dead] = 1.0
             yield _Proposal(UNUSED, axis.title, numbers, axis.directions(jacobian, null))
-        elif not unused and len(axis.null) > len(dead):
+
+
+def _low_rank(jacobian: Jacobian, axes: Sequence[NullAxis], params: Params) -> Iterator[_Proposal]:
+    """Directions of axes, but for those that a formula gives at any parameters: such a one is no
+    accident of values, and if no family says it, then one is missing."""
+    for axis in axes:
+        null = axis.without(_formulas(axis, params))
+        if len(axis.null) > len(axis.dead()) and len(null):
             detail = f"{axis.size - len(axis.null)} of {axis.size} directions matter"
-            yield _Proposal(LOW_RANK, axis.title, detail, axis.directions(jacobian, axis.null))
+            yield _Proposal(LOW_RANK, axis.title, detail, axis.directions(jacobian, null))
+
+
+def _formulas(axis: NullAxis, params: Params) -> Tensor:
+    """What shifts are made of: the vector of ones, parameters with as many entries, and their
+    inverses, one a row."""
+    n = axis.shape[axis.axis]
+    vectors = [p.flatten() for p in params.values() if p.numel() == n and bool((p != 0).all())]
+    rows = [torch.ones(n, dtype=torch.float64), *vectors, *(1 / v for v in vectors)]
+    return torch.stack(rows) if n > 1 else torch.empty(0, n, dtype=torch.float64)
 
 
 def _linear_units(

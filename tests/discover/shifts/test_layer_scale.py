@@ -191,6 +191,16 @@ def test_one_other_reader_sees_it(reason: str, x: Tensor) -> None:
     assert not any(f.name.startswith("up.") and "layer norm" in f.name for f in symmetry)
 
 
+def test_a_certificate_does_not_call_it_low_rank() -> None:
+    """Without the shifts a certificate misses them: they are there at any parameters."""
+    model, x = Net(scaled, **parts()), torch.randn(1, 5)
+    symmetry = ps.discover(model, (x,))
+    rest = symmetry.select(*(f.name for f in symmetry if f.name != "up.weight (layer norm)"))
+    certificate = ps.certify(model, (x,), rest)
+    assert (certificate.extra, certificate.local_dim) == (3, 0)
+    assert ps.certify(model, (x,), symmetry).verdict == "complete"
+
+
 def test_scales_of_other_kinds(x: Tensor) -> None:
     """Divided by it, behind two of them, and in a shape of its own; not one that multiplies twice,
     or that data multiply."""
