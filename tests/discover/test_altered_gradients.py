@@ -170,3 +170,28 @@ def test_marking_ends_with_the_export() -> None:
     before = torch.autograd.Function.__dict__["apply"]
     ps.discover(straight_through(), (X,))
     assert torch.autograd.Function.__dict__["apply"] is before
+
+
+def test_hooks_on_tensors() -> None:
+    """What a hook passes on is not the derivative; layers behind it have their law."""
+
+    def run(net: Any, x: Tensor) -> Tensor:
+        z = net.a(x)
+        z.register_hook(lambda gradient: gradient / 2)
+        return net.c(net.b(z.relu()).relu())
+
+    layers = {"a": nn.Linear(3, 4), "b": nn.Linear(4, 5), "c": nn.Linear(5, 2)}
+    symmetry = ps.discover(generic(Net(run, **layers)), (X,))
+    assert [str(family.group) for family in symmetry] == ["T₊(4)", "T₊(5)"]
+    assert [symmetry.laws_of(family) for family in symmetry] == [0, 5]
+
+
+def test_hooks_on_parameters() -> None:
+    model = generic(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)))
+    assert ps.discover(model, (X,)).law_dim == 4
+    weight = dict(model.named_parameters())["0.weight"]
+    handle = weight.register_hook(lambda gradient: gradient * 2)
+    symmetry = ps.discover(model, (X,))
+    assert (symmetry.dim, symmetry.law_dim) == (4, 0)
+    handle.remove()
+    assert ps.discover(model, (X,)).law_dim == 4

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.hooks import RemovableHandle
 
+from paramsym.discovery.marking import HOOK, hooked
 from paramsym.discovery.recording import Record, Recording, Ref, live_records
 from paramsym.parameters import parameters_of
 
@@ -141,5 +142,6 @@ def record_run(
         mode=mode,
         mode_dependent=mode_dependent,
         state={name: tensor.detach() for name, tensor in tensors.items()},
+        own_backward={i: HOOK for i, t in enumerate(recorder.tensors) if hooked(t)},
         buffer_ids=buffer_ids,
     )

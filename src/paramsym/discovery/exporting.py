@@ -17,14 +17,20 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx.node import map_arg
 
-from paramsym.discovery.marking import MARK, marking_own_backwards
+from paramsym.discovery.marking import (
+    HOOK,
+    MARK,
+    hooked,
+    marking_own_backwards,
+    refusing_hooks,
+)
 from paramsym.discovery.recording import Record, Recording, Ref, live_records
 from paramsym.parameters import Parameter, describe, parameters_of
 
 
 def export(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> ExportedProgram:
     """Export a module in its current mode, to ATen without decomposing composite ops."""
-    with quietly(), marking_own_backwards():
+    with quietly(), marking_own_backwards(), refusing_hooks():
         return torch.export.export(model, args, dict(kwargs), strict=False)
 
 
@@ -80,6 +86,10 @@ def from_program(
     )
     for node in program.graph.nodes:
         conversion.add(node)
+    tensors = {} if model is None else dict(model.named_parameters())
+    for i, name in conversion.parameter_ids.items():
+        if name in tensors and hooked(tensors[name]):
+            conversion.own_backward[i] = HOOK
     return Recording(
         records=live_records(conversion.records, conversion.outputs),
         parameters=parameters,

@@ -61,7 +61,7 @@ def _unaltered(record: Record) -> Record:
     if "embedding" not in record.op:
         return record
     given = record.bind()
-    plain = {"scale_grad_by_freq": False, "sparse": False}
+    plain: dict[str, bool | int] = {"scale_grad_by_freq": False, "sparse": False}
     if record.op == "embedding":
         plain["padding_idx"] = -1
     for name, value in plain.items():

@@ -48,3 +48,26 @@ def marking_own_backwards() -> Iterator[None]:
         yield
     finally:
         function.apply = original  # type: ignore[method-assign]
+
+
+@contextmanager
+def refusing_hooks() -> Iterator[None]:
+    """Hooks on tensors raise while this lasts: a graph has no place for them, a watched run has."""
+    original = Tensor.register_hook
+
+    def refuse(*_: Any) -> None:
+        raise RuntimeError("a hook on a tensor changes its gradient, which a graph does not show")
+
+    Tensor.register_hook = refuse  # type: ignore[method-assign,assignment]
+    try:
+        yield
+    finally:
+        Tensor.register_hook = original  # type: ignore[method-assign]
+
+
+def hooked(tensor: Tensor) -> bool:
+    """Whether a hook may change the tensor's gradient."""
+    return bool(tensor._backward_hooks)
+
+
+HOOK = "a hook on the tensor may change its gradient"

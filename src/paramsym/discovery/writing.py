@@ -7,13 +7,15 @@ from paramsym.discovery.recording import Recording
 
 
 def writes_through_views(recording: Recording) -> bool:
-    """Whether a call changes a value under one name that is read later under another one."""
+    """Whether a call changes a value under one name that is read later under another one.
+
+    Not where a parameter is overwritten, which must stay in sight: it has no law.
+    """
     last = recording.last_reads
-    return any(
-        i not in record.outputs and last.get(i, -1) > position
-        for position, record in enumerate(recording.records)
-        for i in record.mutates
-    )
+    written = [(k, record, i) for k, record in enumerate(recording.records) for i in record.mutates]
+    if any(i in recording.parameter_ids for _, _, i in written):
+        return False
+    return any(i not in record.outputs and last.get(i, -1) > k for k, record, i in written)
 
 
 def functional(program: ExportedProgram) -> ExportedProgram:
