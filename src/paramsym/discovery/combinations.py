@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from paramsym.discovery.distinct import distinct
 from paramsym.discovery.facts import Facts
 from paramsym.discovery.labels import FIXED, Combination, Labels, Layer, Term, Value, full_labels
 
@@ -196,6 +197,10 @@ def _turned(layer: Layer, terms: tuple[Term, ...]) -> tuple[Labels, Labels] | No
     mate = _partners(own, partner)
     if mate is None:
         return None
+    if bool((mate == -1).all()):  # all coordinates only multiplied
+        if not _same_at_each_place(place, straight):
+            return None
+        return np.empty((0, 2), dtype=np.int64), distinct(own.numpy())
     mate = mate[own]
     alone = mate == -1
     # Entries of the same label at the same place have the same numbers, and those of the partner
@@ -232,7 +237,7 @@ def _partners(own: Tensor, partner: Tensor) -> Tensor | None:
 
 
 def _same_at_each_place(place: Tensor, number: Tensor) -> bool:
-    if not len(place):
+    if not len(place) or bool((number == number[0]).all()):
         return True
     _, inverse = torch.unique(place, return_inverse=True)
     common = torch.zeros(int(inverse.max()) + 1, dtype=number.dtype)

@@ -62,12 +62,15 @@ class Equations:
         found = [np.empty((0, 2), dtype=np.int64)]
         for k in range(self.unknowns.shape[1]):
             # What the others add up to, modulo 2**64, brings candidates together.
-            order = np.argsort(share.sum(1) - share[:, k], kind="stable")
-            unknowns, coefficients = self.unknowns[order], self.coefficients[order]
-            rest = np.delete(unknowns, k, axis=1)
-            alike = (coefficients[1:] == coefficients[:-1]).all(1) & (coefficients[1:, k] != 0)
-            alike &= (rest[1:] == rest[:-1]).all(1) & (unknowns[1:, k] != unknowns[:-1, k])
-            found.append(np.stack([unknowns[:-1, k], unknowns[1:, k]], 1)[alike])
+            rest = share.sum(1) - share[:, k]
+            order = np.argsort(rest, kind="stable")
+            beside = np.flatnonzero(np.diff(rest[order]) == 0)
+            pair = np.stack([order[beside], order[beside + 1]])
+            unknowns, coefficients = self.unknowns[pair], self.coefficients[pair]
+            others = np.delete(unknowns, k, axis=2)
+            alike = (coefficients[0] == coefficients[1]).all(1) & (coefficients[0, :, k] != 0)
+            alike &= (others[0] == others[1]).all(1) & (unknowns[0, :, k] != unknowns[1, :, k])
+            found.append(unknowns[:, alike, k].T)
         return np.concatenate(found)
 
     def rows(self) -> list[Row]:
