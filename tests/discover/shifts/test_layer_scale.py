@@ -236,6 +236,21 @@ def test_scales_of_other_kinds(x: Tensor) -> None:
         assert sources == expected, kind
 
 
+@pytest.mark.parametrize(("pool", "passes"), [(nn.AvgPool2d(4), True), (nn.MaxPool2d(4), False)])
+def test_an_average_of_positions(pool: nn.Module, passes: bool) -> None:
+    """A weight in front of it may shift, at every position by another amount; not before a
+    maximum."""
+    model = generic(
+        nn.Sequential(nn.Conv2d(1, D, 2), pool, nn.Flatten(), nn.LayerNorm(D), nn.Linear(D, 2))
+    )
+    symmetry = ps.discover(model, (torch.randn(9, 1, 5, 5, dtype=torch.float64),))
+    assert symmetry.verification is not None
+    assert symmetry.verification.withdrawn == ()
+    names = {family.name for family in symmetry}
+    assert ("0.weight (layer norm)" in names) == passes
+    assert "0.bias (layer norm)" in names
+
+
 @pytest.mark.parametrize("padding", [1, 2, "same"])
 @pytest.mark.parametrize(("size", "stride", "dilation"), [(3, 1, 1), (3, 3, 2)])
 def test_taps_that_meet_no_zero(padding: int | str, size: int, stride: int, dilation: int) -> None:

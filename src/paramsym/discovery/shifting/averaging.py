@@ -94,11 +94,15 @@ class Pool(Op):
 
     def tolerances(self, call: Call, outputs: list[Tolerance]) -> Mapping[Key, Tolerance]:
         key, value = next(call.values())
-        if not _even(call) or any(not t.is_unread for t in outputs[1:]):
-            return {}
         ndim = len(value.shape)
         places = range(ndim - _POOLS[call.record.op], ndim)
         output = joined_along(outputs[0], places)
+        if "max" not in call.record.op and all(outputs[0].frees(a) for a in places):
+            # Linear along positions, whose changes are free behind it (the lemma of §21).
+            free = outputs[0].free | set(places)
+            return {key: Tolerance(output.labels, free, output.cause)}
+        if not _even(call) or any(not t.is_unread for t in outputs[1:]):
+            return {}
         return {key: Tolerance(output.labels, outputs[0].free - set(places), output.cause)}
 
     def push(self, call: Call, key: Key, piece: Piece) -> Mapping[int, Piece]:
