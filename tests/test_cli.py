@@ -168,6 +168,16 @@ def test_a_large_model_is_certified_by_blocks(folder: Path) -> None:
     assert (folder / "page.html").is_file()
 
 
+def test_a_very_large_model_is_not_certified_by_accident(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("paramsym.cli.inspecting.BLOCKWISE", 1000)
+    result = run("inspect", "users_nets:wide", "--certify")
+    assert result.exit_code == 2
+    assert "`certify` needs about" in result.stderr
+    assert "`certify_blocks`" in result.stderr
+
+
 def test_json_repeats() -> None:
     assert run("inspect", "mlp", "--json").stdout == run("inspect", "mlp", "--json").stdout
 

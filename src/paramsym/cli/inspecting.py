@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from paramsym.loading import LoadedModel
     from paramsym.symmetry import Symmetry
 
+BLOCKWISE = 300_000
+"""Parameters up to which a model that is too large for one certificate is looked at by blocks. Each
+row of a Jacobian is a pass through all of it, and a block takes some thousand: beyond, hours."""
+
 WITHDRAWN = 1
 """Exit code where a family failed the numerical check: a bug of paramsym."""
 
@@ -187,13 +191,19 @@ def _discover(
 def _certified(
     loaded: "LoadedModel", symmetry: "Symmetry", seed: int, progress: Callable[[str], None]
 ) -> "Certificate | BlockCertificates":
-    """Of the whole model, or of its blocks where that is too large."""
+    """Of the whole model, or of its blocks where that is too large.
+
+    Raises:
+        TooLarge: If blocks would take hours.
+    """
     from paramsym.certification import TooLarge, certify, certify_blocks
 
     given = (loaded.model, loaded.args, symmetry)
     try:
         return certify(*given, kwargs=loaded.kwargs, seed=seed)
     except TooLarge:
+        if sum(p.numel for p in symmetry.parameters) > BLOCKWISE:
+            raise
         return certify_blocks(*given, kwargs=loaded.kwargs, seed=seed, progress=progress)
 
 
