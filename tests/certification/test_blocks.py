@@ -91,6 +91,16 @@ def test_families_that_reach_outside_combine_to_directions_inside() -> None:
     assert (found.nullity, found.rank, found.families) == (9, 9, ())
 
 
+def test_a_family_outside_may_cancel_what_another_does_there() -> None:
+    """A shift of a hidden bias that its reader makes a mean of, which a LayerNorm removes: the bias
+    behind takes it up, and its own mean is free."""
+    layers = [nn.Linear(3, 5), nn.Linear(5, 5), nn.LayerNorm(5), nn.Tanh(), nn.Linear(5, 2)]
+    model = generic(nn.Sequential(*layers))
+    found = ps.certify(model, (torch.randn(1, 3),), parameters=["0.bias"])
+    assert (found.nullity, found.rank, found.verdict) == (1, 1, "complete")
+    assert found.families == ()
+
+
 def test_families_that_are_too_large_to_combine_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("paramsym.certification.within.COMBINED", 100)
     found = ps.certify(*linear(), parameters=["0.weight", "2.weight"])

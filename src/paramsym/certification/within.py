@@ -29,8 +29,9 @@ class Within:
 
     Attributes:
         inside: Those that move no others.
-        across: Those that do, and of which combinations that do not are looked for.
-        left_out: Names of others that do, which are too large for that.
+        across: Others, of which combinations that move none outside are looked for: those that move
+            parameters inside and outside, and those that share parameters outside with them.
+        left_out: Names of such, which are too large for that.
     """
 
     inside: tuple[Family, ...]
@@ -41,19 +42,24 @@ class Within:
 def families_within(families: Iterable[Family], every: Jacobian, names: Collection[str]) -> Within:
     """The families of a block, of which `every` knows the parameters of the whole."""
     block, used = set(names), every.sizes.keys()
-    inside, across, left_out = [], [], []
-    budget = COMBINED
-    touching = []
-    for family in families:
-        moved = family.moves & used
-        if moved <= block:
-            inside.append(family)
-        elif moved & block:
-            touching.append((family.group.dim * sum(every.sizes[k] for k in moved), family))
-    for entries, family in sorted(touching, key=lambda pair: pair[0]):
-        budget -= entries
-        (across if budget >= 0 else left_out).append(family)
-    return Within(tuple(inside), tuple(across), tuple(family.name for family in left_out))
+    moved = {family: family.moves & used for family in families}
+    inside = tuple(family for family in moved if moved[family] <= block)
+    rest = [family for family in moved if family not in inside]
+    across: list[Family] = []
+    left_out: list[Family] = []
+    rows, columns, reached = 0, set[str](), set(block)
+    # Others may cancel outside what those do that reach in, and others again what these do.
+    while level := [f for f in rest if moved[f] & reached and f not in (*across, *left_out)]:
+        for family in sorted(level, key=lambda f: f.group.dim):
+            more = columns | moved[family]
+            size = (rows + family.group.dim) * sum(every.sizes[k] for k in more)
+            if size > COMBINED:
+                left_out.append(family)
+                continue
+            across.append(family)
+            rows, columns = rows + family.group.dim, more
+        reached = set().union(*(moved[f] for f in (*across, *left_out))) - block
+    return Within(inside, tuple(across), tuple(family.name for family in left_out))
 
 
 def combinations(across: Sequence[Family], params: Params, jacobian: Jacobian) -> Tensor:
@@ -63,6 +69,7 @@ def combinations(across: Sequence[Family], params: Params, jacobian: Jacobian) -
     If F are the fields inside of the block and G those outside, the combinations c with cᵀG = 0
     give the rows cᵀF, of rank rank[F G] − rank G (docs/derivations.md §29).
     """
+    # Not only fields that reach in: others may cancel what these do outside.
     moved = sorted(set().union(*(family.moves for family in across)) - jacobian.sizes.keys())
     moved = [name for name in moved if params[name].is_floating_point()]
     bases = [family.group.basis().double() for family in across]
