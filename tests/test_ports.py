@@ -225,7 +225,7 @@ def test_a_part_has_the_rows_of_fewer_columns(port: ps.Port) -> None:
 
 
 def test_invalid_source() -> None:
-    with pytest.raises(ValueError, match=r"source 'g' must have power 1 or -1; got 2"):
+    with pytest.raises(ValueError, match=r"source 'g' must have power 1, -1 or -0.5; got 2"):
         ps.Source(ps.Slot("g"), 2)
 
 

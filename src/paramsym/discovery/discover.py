@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from paramsym.discovery.buffers import with_buffers
+from paramsym.discovery.collecting import old_objects_at_rest
 from paramsym.discovery.composites import taken_apart
 from paramsym.discovery.dispatching import record_run
 from paramsym.discovery.displacing import displaced_biases
@@ -84,9 +85,10 @@ def discover(
             the inputs; if the loss is not known, or has no such axis; or if there is no buffer of
             a name.
     """
-    recording = with_buffers(record(model, args, dict(kwargs or {})), buffers)
-    recording = seen_by(loss, recording, class_axis)
-    return analyse(recording, check=verify and not is_meta(recording), seed=seed)
+    with old_objects_at_rest():
+        recording = with_buffers(record(model, args, dict(kwargs or {})), buffers)
+        recording = seen_by(loss, recording, class_axis)
+        return analyse(recording, check=verify and not is_meta(recording), seed=seed)
 
 
 def record(

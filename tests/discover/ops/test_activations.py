@@ -108,8 +108,11 @@ WITHOUT_SYMMETRY = [
     pinned("arctan", torch.atan),
     pinned("error function", torch.erf),
     pinned("gaussian", lambda z: torch.exp(-z * z)),
-    pinned(
-        "relu of z + 1: scales about −1 are known to be missed", lambda z: torch.relu(z + 1), gap=4
+    Case(
+        "relu of z + 1: the bias scales about −1",
+        lambda: around(lambda z: torch.relu(z + 1)),
+        ((60, 3),),
+        {f"T₊({WIDTH}) about -1": 1},
     ),
     pinned("1 − relu, then relu", lambda z: torch.relu(1 - torch.relu(z))),
     pinned(
