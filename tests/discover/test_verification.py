@@ -1,11 +1,14 @@
 """What the numerical check measures, and that it withdraws nothing that is true."""
 
+import gc
+
 import pytest
 import torch
 from torch import nn
 
 import paramsym as ps
 from paramsym.discovery import point
+from paramsym.discovery.collecting import old_objects_at_rest
 from tests.discover.checking import EPS, Net, generic, groups
 
 
@@ -133,3 +136,18 @@ def test_one_of_several_outputs_is_empty() -> None:
     assert groups(symmetry) == {"T₊(3)": 1}
     assert symmetry.verification is not None
     assert symmetry.verification.withdrawn == ()
+
+
+def test_garbage_collection_is_left_as_it_was() -> None:
+    """Old objects rest while a model is analysed, and no longer; what others froze stays so."""
+    before = gc.get_freeze_count()
+    with old_objects_at_rest():
+        assert before or gc.get_freeze_count() > 0
+    assert gc.get_freeze_count() == before
+    gc.freeze()
+    try:
+        frozen = gc.get_freeze_count()
+        ps.discover(relu_net(), (X,))
+        assert abs(gc.get_freeze_count() - frozen) < frozen / 2
+    finally:
+        gc.unfreeze()

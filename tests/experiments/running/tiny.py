@@ -55,11 +55,12 @@ def counts_slowly(settings: Mapping[str, Any], scratch: Path) -> Arrays:
     while step < settings["to"]:
         time.sleep(settings["pause"])
         step += 1
+        # The log first: a step that is killed before its checkpoint is done again.
+        with log.open("a") as lines:
+            lines.write(f"{settings['name']} {step} {os.getpid()}\n")
         new = scratch / "new"
         new.write_text(str(step))
         new.replace(checkpoint)
-        with log.open("a") as lines:
-            lines.write(f"{settings['name']} {step} {os.getpid()}\n")
     return {"steps": torch.tensor(step)}
 
 
