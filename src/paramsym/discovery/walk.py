@@ -20,6 +20,7 @@ from paramsym.discovery.ops import COMBINES, HOLDS_PAIRS, READS_SQUARES, RULES, 
 from paramsym.discovery.ops.complexes import unpaired
 from paramsym.discovery.ops.registry import STOPS_GRADIENT, Result
 from paramsym.discovery.ops.views import EXPANSIONS, expanded
+from paramsym.discovery.pending import read_by_entries
 from paramsym.discovery.recording import Record, Recording, Ref
 from paramsym.discovery.sampling import drawn, sampled
 
@@ -114,7 +115,7 @@ def _carry(
         _note_ended(index, record, values, facts)
     facts.record = len(recording.records)
     for i in recording.outputs:
-        facts.pin(settled(_settled(values[i], facts), facts))
+        facts.pin(settled(read_by_entries(values[i], facts), facts))
 
 
 def _run(
@@ -131,7 +132,7 @@ def _run(
     if any(value.layers for value in (*read, *(values[i] for i in stale if i in values))):
         if stale:  # a write through one view of shared memory changes the others; not followed
             for i in stale:
-                facts.pin(settled(_settled(values[i], facts), facts))
+                facts.pin(settled(read_by_entries(values[i], facts), facts))
                 values[i] = Value(recording.shapes[i])
             return _as_list(_call(index, record, values, facts, shapes).refuse())
     else:
@@ -142,7 +143,7 @@ def _run(
     name = _without_underscore(record.op)
     arguments = call.arguments
     if name not in READS_SQUARES:
-        arguments = _map_values(_settled, arguments, facts)
+        arguments = _map_values(read_by_entries, arguments, facts)
     if name not in COMBINES:
         arguments = _map_values(settled, arguments, facts)
     if name not in HOLDS_PAIRS:
@@ -211,18 +212,6 @@ def _call(
 def _without_underscore(op: str) -> str:
     """In-place ops (`relu_`) follow the rule of the op itself."""
     return op if op in RULES or not op.endswith("_") else op.removesuffix("_")
-
-
-def _settled(value: Value, facts: Facts) -> Value:
-    """A pending square or product that something other than a sum reads: entries do not mix."""
-    if value.product is not None:
-        value.product(())
-        return replace(value, product=None)
-    if not value.is_square:
-        return value
-    for layer in value.layers:
-        facts.isolate(layer.labels)
-    return replace(value, is_square=False)
 
 
 FILLS = {"zeros_like": 0.0, "new_zeros": 0.0, "ones_like": 1.0, "new_ones": 1.0}

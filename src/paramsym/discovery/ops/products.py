@@ -16,6 +16,7 @@ from paramsym.discovery.ops.gains import multiplied
 from paramsym.discovery.ops.powers import power_of
 from paramsym.discovery.ops.registry import Call, Result, rule
 from paramsym.discovery.ops.sums import add
+from paramsym.discovery.pending import read_by_entries
 from paramsym.discovery.sampling import numbers
 
 
@@ -127,4 +128,4 @@ def add_product(call: Call) -> Result:
     shape = tuple(np.broadcast_shapes(left.shape, right.shape))
     inner = replace(call, shapes=(shape,))
     product = product_of(inner, left, right, divides=call.record.op == "addcdiv")
-    return add(call, call["self"], product, call["value"])
+    return add(call, call["self"], read_by_entries(product, call.facts), call["value"])
