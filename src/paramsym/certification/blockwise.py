@@ -46,10 +46,9 @@ class BlockCertificate:
         if self.certificate is None:
             return f"not looked at: {self.size} parameters need {self.needed / 1e9:.1f} GB"
         c = self.certificate
-        counts = f"nullity {c.nullity}, found {c.rank}"
-        counts += f", idle {c.idle}" if c.idle else ""
-        counts += f", local {c.local_dim}" if c.local else ""
-        return f"{c.verdict}: {self.size} parameters, {counts}, extra {c.extra}"
+        parts = {"idle": c.idle, "local": c.local_dim, "extra": c.extra}
+        rest = "".join(f", {name} {count}" for name, count in parts.items() if count)
+        return f"{c.verdict}: found {c.rank} of {c.nullity}{rest}"
 
 
 @final
