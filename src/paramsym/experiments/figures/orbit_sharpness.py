@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from torch import Tensor
 
 from paramsym.experiments.experiment import (
@@ -159,14 +160,23 @@ def draw(found: Sharpnesses) -> Figure:
     with figure_style():
         figure = Figure(figsize=(WIDTH, 2.6), layout="constrained")
         for axis, (measure, label) in zip(figure.subplots(1, 2), MEASURES.items(), strict=True):
-            values = _values(found, measure)
-            for s in range(len(found.seeds)):
-                for w in range(len(found.ways)):
-                    level = [float(found.test_loss[s, w, 0])] * values.shape[-1]
-                    axis.plot(values[s, w, 2:], level[2:], ".", color=FAINT, ms=4)
-                    axis.plot(values[s, w, :1], level[:1], ".", color=BLUE, ms=4)
-                    axis.plot(values[s, w, 1:2], level[:1], ".", color=RED, ms=4)
+            values = _values(found, measure).flatten(0, 1)
+            level = found.test_loss[..., 0].flatten()
+            axis.hlines(level, values.amin(1), values.amax(1), color=FAINT, lw=0.4)
+            for points, color, name in (
+                (slice(2, None), FAINT, "random points"),
+                (slice(0, 1), BLUE, "as trained"),
+                (slice(1, 2), RED, "flattest found"),
+            ):
+                at = values[:, points]
+                axis.plot(at.flatten(), level[:, None].expand_as(at).flatten(), ".", color=color,
+                          ms=4, label=name)  # fmt: skip
             axis.set(xscale="log", xlabel=label, ylabel="test loss")
+            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axis.xaxis.set_minor_formatter(NullFormatter())
+        marks = figure.axes[0].get_legend_handles_labels()
+        figure.legend(*marks, loc="outside upper center", ncols=3)
     return figure
 
 
