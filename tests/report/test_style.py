@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+import pytest
 from matplotlib.figure import Figure
 
 from paramsym.report.html import power_of_ten
-from paramsym.report.style import INK, RED, WIDTH, figure_style, inline, save
+from paramsym.report.style import INK, RED, WIDTH, figure_style, inline, plain_numbers, save
 from tests.report.pages import Page, require_self_contained
 
 
@@ -54,3 +55,19 @@ def test_numbers_for_reading() -> None:
     assert power_of_ten(0) == "0"
     assert power_of_ten(2.5) == "2.5"
     assert power_of_ten(4.56e7, 1) == "4.6·10⁷"
+
+
+@pytest.mark.parametrize(("low", "high"), [(1.3, 2.4), (0.02, 2.0), (2e-5, 0.02)])
+def test_logarithmic_axes_have_plain_numbers(low: float, high: float) -> None:
+    """At least one label, of digits alone, whatever the span."""
+    figure = Figure()
+    axis = figure.subplots()
+    axis.plot([1, 2], [low, high])
+    axis.set_yscale("log")
+    plain_numbers(axis.yaxis)
+    figure.canvas.draw()
+    inside = [t.get_text() for t, y in zip(axis.get_yticklabels(), axis.get_yticks(), strict=True)
+              if low / 1.1 <= y <= high * 1.1]  # fmt: skip
+    assert inside
+    assert all(float(text) > 0 for text in inside)
+    assert not any(label.get_text() for label in axis.get_yticklabels(minor=True))

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import matplotlib as mpl
 from markupsafe import Markup, escape
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 INK = "#1b1f24"
 """Text and axes; on a page it follows the page's text colour."""
@@ -71,6 +73,16 @@ _SETTINGS = {
     "figure.constrained_layout.w_pad": 0.06,
     "figure.constrained_layout.h_pad": 0.06,
 }
+
+
+def plain_numbers(axis: Axis) -> None:
+    """Few labels, as plain numbers, on a logarithmic axis that may show less than a decade; to be
+    called when all is drawn."""
+    low, high = axis.get_view_interval()
+    close = high / low < 8
+    axis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7) if close else (1, 2, 5)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 @contextmanager

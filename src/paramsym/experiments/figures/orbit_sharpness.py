@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from torch import Tensor
 
 from paramsym.experiments.experiment import (
@@ -23,7 +22,7 @@ from paramsym.experiments.measuring.convergence import rank_correlation
 from paramsym.experiments.measuring.image_models import digest
 from paramsym.experiments.measuring.intervals import excludes_zero, mean_interval, within
 from paramsym.experiments.measuring.orbit_sharpness import Sharpnesses, Walk, sharpnesses_of, walk
-from paramsym.report.style import BLUE, FAINT, RED, WIDTH, figure_style
+from paramsym.report.style import BLUE, FAINT, RED, WIDTH, figure_style, plain_numbers
 
 WAYS = ((16, 1e-3), (16, 3e-3), (64, 3e-3), (256, 3e-3), (256, 1e-2))
 EPOCHS: Mapping[Scale, int] = {"quick": 20, "paper": 60}
@@ -172,9 +171,7 @@ def draw(found: Sharpnesses) -> Figure:
                 axis.plot(at.flatten(), level[:, None].expand_as(at).flatten(), ".", color=color,
                           ms=4, label=name)  # fmt: skip
             axis.set(xscale="log", xlabel=label, ylabel="test loss")
-            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-            axis.xaxis.set_minor_formatter(NullFormatter())
+            plain_numbers(axis.xaxis)
         marks = figure.axes[0].get_legend_handles_labels()
         figure.legend(*marks, loc="outside upper center", ncols=3)
     return figure

@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from paramsym.experiments.experiment import (
     Drawing,
@@ -30,7 +29,17 @@ from paramsym.experiments.measuring.quantising import (
     quantise,
     rounding_of,
 )
-from paramsym.report.style import BLUE, CYAN, FAINT, GREEN, PURPLE, RED, WIDTH, figure_style
+from paramsym.report.style import (
+    BLUE,
+    CYAN,
+    FAINT,
+    GREEN,
+    PURPLE,
+    RED,
+    WIDTH,
+    figure_style,
+    plain_numbers,
+)
 
 EPOCHS: Mapping[Scale, int] = {"quick": 15, "paper": 40}
 ITERATIONS: Mapping[Scale, int] = {"quick": 30, "paper": 100}
@@ -152,10 +161,7 @@ def draw(found: Sequence[Rounding]) -> Figure:
                     values = own.error[:, i, b, g]
                     axis.plot([i] * len(values), values, "o", ms=3, color=_COLORS[method])
                 axis.set(yscale="log", title=f"{BITS[b]} bits a {GROUPS[g]}")
-                # Labels of 1, 2 and 5 in each decade: some panels hold less than one.
-                axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-                axis.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
-                axis.yaxis.set_minor_formatter(NullFormatter())
+                plain_numbers(axis.yaxis)
                 axis.set_xticks(range(len(METHODS)), list(METHODS), rotation=60, ha="right")
         for row, own in zip(axes, found, strict=True):
             row[0].set_ylabel(f"error, {LABELS[own.net]}")

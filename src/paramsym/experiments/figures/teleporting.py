@@ -28,7 +28,7 @@ from paramsym.experiments.measuring.teleporting import (
     teleport,
     teleported_of,
 )
-from paramsym.report.style import BLUE, FAINT, RED, WIDTH, figure_style
+from paramsym.report.style import BLUE, FAINT, RED, WIDTH, figure_style, plain_numbers
 
 EPOCHS: Mapping[str, Mapping[Scale, int]] = {
     "full": {"quick": 160, "paper": 1000},
@@ -145,7 +145,10 @@ def draw(found: Sequence[Teleported]) -> Figure:
                     )  # fmt: skip
             axis.set(xscale="log", yscale="log", xlabel="learning rate", title=LABELS[own.kind])
             axis.set_ylabel("training loss at the end")
-            axis.legend(fontsize=6.5)
+            for each in (axis.xaxis, axis.yaxis):
+                plain_numbers(each)
+        marks = figure.axes[0].get_legend_handles_labels()
+        figure.legend(*marks, loc="outside upper center", ncols=len(METHODS))
     return figure
 
 
