@@ -150,6 +150,8 @@ def _table(uses: list[Labels], classes: Classes, isolated: np.ndarray) -> tuple[
     total = np.bincount(row, weights=table.sign * table.count)
     first = np.flatnonzero(changes(table.owner))
     flipped[table.owner[first]] = total[row[first]] < 0
+    if not flipped.any():
+        return table, flipped
     turned = np.where(flipped[table.owner], -table.sign, table.sign)
     return _added_up(replace(table, sign=turned)), flipped
 
