@@ -1,6 +1,7 @@
 """Elements of discrete families, as users draw and act with them."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -40,7 +41,7 @@ def test_elements_act(case: Case) -> None:
         assert bool(((g.inverse() @ g)[family.name] == family.group.identity()).all())
 
 
-def test_in_place_and_in_files(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_in_place_and_in_files(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = Attention(6, 3, 2)
     args = (torch.randn(2, 5, 4),)

@@ -5,7 +5,6 @@ holds for layers with the bias b' = b + o holds, and a scale of b' moves b by a 
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, final
 
@@ -52,23 +51,18 @@ def displaced_biases(recording: Recording) -> tuple[Recording, dict[str, np.ndar
     Returns:
         The recording, and for each such bias the numbers o, entry by entry, 0 where there is none.
     """
-    readers: dict[int, list[int]] = defaultdict(list)
-    for position, record in enumerate(recording.records):
-        for i in {*record.inputs(), *record.mutates}:
-            readers[i].append(position)
-    values: dict[str, list[int]] = defaultdict(list)
-    for i, name in recording.parameter_ids.items():
-        values[name].append(i)
     records = list(recording.records)
     offsets: dict[str, np.ndarray] = {}
     for parameter in recording.parameters:
-        reads = [(i, k) for i in values[parameter.name] for k in readers[i]]
-        if len(parameter.shape) != 1 or not parameter.is_real or len(reads) != 1:
+        if len(parameter.shape) != 1 or not parameter.is_real:
+            continue
+        reads = recording.reads_of(parameter.name)
+        if len(reads) != 1:
             continue
         ((value, start),) = reads
         if not _is_bias(records[start], value):
             continue
-        sums = _displaced(_followed(recording, start, readers))
+        sums = _displaced(_followed(recording, start))
         if sums:
             offsets[parameter.name] = np.zeros(parameter.shape)
         for position, (entries, number) in sums.items():
@@ -86,7 +80,7 @@ def _is_bias(record: Record, value: int) -> bool:
     return given[BIASED[record.op][0]] == Ref(value) and given.get("beta", 1) == 1
 
 
-def _followed(recording: Recording, start: int, readers: Mapping[int, list[int]]) -> _Track:
+def _followed(recording: Recording, start: int) -> _Track:
     """What reads the entries of the bias of a call."""
     first = recording.records[start]
     (output,) = first.outputs
@@ -98,7 +92,7 @@ def _followed(recording: Recording, start: int, readers: Mapping[int, list[int]]
     waiting = [output]
     while waiting:
         i = waiting.pop()
-        for position in readers.get(i, ()):
+        for position in recording.readers.get(i, ()):
             found = None
             if position != start:
                 found = _follow(recording.records[position], position, track)

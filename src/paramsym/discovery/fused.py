@@ -1,7 +1,5 @@
 """Fused projections whose parts read different vectors, as in attention to another sequence."""
 
-from collections import defaultdict
-
 import numpy as np
 
 from paramsym.discovery.labels import Labels
@@ -14,29 +12,20 @@ CUTS = ("split", "split_with_sizes", "chunk", "unsafe_split", "unsafe_chunk", "s
 def read_apart(recording: Recording) -> dict[str, Labels]:
     """Matrices that are cut into blocks of rows, and do nothing else than be weights of layers on
     several values: for each which of the values every row reads."""
-    readers: dict[int, list[Record]] = defaultdict(list)
-    for record in recording.records:
-        for i in {*record.inputs(), *record.mutates}:
-            readers[i].append(record)
-    values: dict[str, list[int]] = defaultdict(list)
-    for i, name in recording.parameter_ids.items():
-        values[name].append(i)
     found = {}
     for parameter in recording.parameters:
         if len(parameter.shape) != 2 or min(parameter.shape) < 2:
             continue
-        cuts = [record for i in values[parameter.name] for record in readers[i]]
+        cuts = [recording.records[k] for _, k in recording.reads_of(parameter.name)]
         if not cuts or any(c.op not in CUTS or c.bind().get("dim", 0) != 0 for c in cuts):
             continue
-        block = _blocks(recording, cuts, parameter.shape[0], readers)
+        block = _blocks(recording, cuts, parameter.shape[0])
         if block is not None and block.max() > 0:
             found[parameter.name] = block
     return found
 
 
-def _blocks(
-    recording: Recording, cuts: list[Record], rows: int, readers: dict[int, list[Record]]
-) -> Labels | None:
+def _blocks(recording: Recording, cuts: list[Record], rows: int) -> Labels | None:
     """Numbers of the values that rows read; `None` where a row reads several, or something else
     than a layer reads a block."""
     block = np.full(rows, -1)
@@ -52,7 +41,8 @@ def _blocks(
             if piece is None:
                 return None
             stop = start + recording.shapes[piece][0]
-            for reader in readers[piece]:
+            for k in recording.readers.get(piece, ()):
+                reader = recording.records[k]
                 source, *others = reader.args
                 is_weight = reader.op == "linear" and others[:1] == [Ref(piece)]
                 if not is_weight or not isinstance(source, Ref) or source == Ref(piece):

@@ -172,6 +172,28 @@ class Recording:
     buffer_ids: Mapping[int, str] = field(default_factory=dict)
 
     @cached_property
+    def readers(self) -> Mapping[int, list[int]]:
+        """Value number → positions of the records that read it or write to it; absent where none
+        does."""
+        found: dict[int, list[int]] = {}
+        for position, record in enumerate(self.records):
+            for i in {*record.inputs(), *record.mutates}:
+                found.setdefault(i, []).append(position)
+        return found
+
+    def reads_of(self, parameter: str) -> list[tuple[int, int]]:
+        """The numbers of a parameter's values, each with the positions of `readers`."""
+        own = self._numbers.get(parameter, ())
+        return [(i, position) for i in own for position in self.readers.get(i, ())]
+
+    @cached_property
+    def _numbers(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for i, name in self.parameter_ids.items():
+            found.setdefault(name, []).append(i)
+        return found
+
+    @cached_property
     def last_reads(self) -> dict[int, int]:
         """Value number → position of the last record that reads it; behind the end for outputs.
 

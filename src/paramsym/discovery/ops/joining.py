@@ -1,6 +1,7 @@
 """Concatenation, stacking, padding."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -97,7 +98,7 @@ def constant_pad(call: Call) -> Result:
     for layer in value.layers:
         axes = {a + ndim - layer.labels.ndim for a in layer.axes}
         if axes & padded or (axes and min(widths) < 0):
-            pad = lambda x: torch.nn.functional.pad(x, widths, value=FIXED)  # noqa: E731
+            pad = partial(torch.nn.functional.pad, pad=widths, value=FIXED)
             (layer,) = map_layers(Value(value.shape, (layer,)), pad)
         layers.append(layer)
     return call.output(layers)

@@ -108,9 +108,9 @@ def independent(
 
 def orthonormal(n: int, h: int, m: int) -> Moments:
     """Of uniform weights with orthonormal rows or columns, whichever are fewer."""
-    k, l = min(n, h), min(m, h)  # noqa: E741
-    variance = sum(2 * r * (h - r) / (h**2 * (h + 2)) for r in (k, l))
-    return Moments(k / h, l / h, variance, 0.0, (k + l - 2 * k * l / h) / h)
+    p, q = min(n, h), min(m, h)
+    variance = sum(2 * r * (h - r) / (h**2 * (h + 2)) for r in (p, q))
+    return Moments(p / h, q / h, variance, 0.0, (p + q - 2 * p * q / h) / h)
 
 
 def _torch(n: int, h: int, m: int) -> Moments:
