@@ -136,6 +136,21 @@ def largest(net: Net, x: Tensor) -> Tensor:
     return chosen_and_weighed(net, x).amax(1) @ net.head
 
 
+def chosen_by_biased_scores(net: Net, x: Tensor) -> Tensor:
+    """A bias helps to choose; weights are those of the scores without it."""
+    scores = (x @ net.router).softmax(-1)
+    chosen = (scores + net.balance).topk(2, -1).indices
+    h = bent(torch.einsum("bi,bkih->bkh", x, net.up[chosen]))
+    return torch.einsum("bk,bkh,bkho->bo", scores.gather(-1, chosen), h, net.down[chosen])
+
+
+def chosen_by_sorting(net: Net, x: Tensor) -> Tensor:
+    scores = (x @ net.router).softmax(-1)
+    chosen = (scores + net.balance).sort(-1).indices[:, 1:]
+    h = bent(torch.einsum("bi,bkih->bkh", x, net.up[chosen]))
+    return torch.einsum("bk,bkh,bkho->bo", scores.gather(-1, chosen), h, net.down[chosen])
+
+
 X = ((80, N),)
 ALL = {f"T₊({E * H})": 1}
 SHARED = {f"T₊({H})": 1}
@@ -184,6 +199,17 @@ def test_a_space_that_all_experts_write_to(
                    head=weight(N, N + 2))  # fmt: skip
 
     check(Case("head", model, ((300, N),), families, gap=gap))
+
+
+@pytest.mark.parametrize("run", [chosen_by_biased_scores, chosen_by_sorting])
+def test_a_bias_that_only_chooses_is_read(run: Callable[[Net, Tensor], Tensor]) -> None:
+    """The same number for all experts changes no choice, others do."""
+
+    def model() -> nn.Module:
+        return Net(run, up=weight(E, N, H), down=weight(E, H, N), router=weight(N, E),
+                   balance=weight(E))  # fmt: skip
+
+    check(Case("bias", model, X, {f"T₊({E * H})": 1, f"R^{N}": 1, "R^1": 1}, gap=None))
 
 
 def test_coordinates_that_are_added_are_no_space() -> None:

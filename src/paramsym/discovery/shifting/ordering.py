@@ -3,7 +3,13 @@
 from collections.abc import Mapping
 
 from paramsym.discovery.shifting.registry import Call, Key, Op, Refused, op
-from paramsym.discovery.shifting.tolerance import Tolerance, joined_along
+from paramsym.discovery.shifting.tolerance import (
+    UNREAD,
+    Tolerance,
+    constant_along,
+    joined_along,
+    meet,
+)
 from paramsym.discovery.shifting.values import Piece
 
 
@@ -15,6 +21,8 @@ class Ordered(Op):
     def tolerances(self, call: Call, outputs: list[Tolerance]) -> Mapping[Key, Tolerance]:
         axis = _axis(call)
         back = joined_along(outputs[0], [axis])
+        if (back.labels == UNREAD).any():  # of the values; the order is still seen by the indices
+            back = meet(back, constant_along(len(call["self"].shape), [axis], call.record.op))
         return {("self", 0): Tolerance(back.labels, back.free - {axis}, back.cause)}
 
     def push(self, call: Call, key: Key, piece: Piece) -> Mapping[int, Piece]:
