@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 import paramsym as ps
 from tests.discover.cases import branching
@@ -66,6 +67,18 @@ def test_families_of_a_mode(model, train: bool, found: dict[str, int]) -> None: 
 def test_whether_the_mode_matters(model: nn.Module, dependent: bool, train: bool) -> None:
     symmetry = ps.discover(copy.deepcopy(model).train(train), (X,))
     assert symmetry.mode_dependent is dependent
+
+
+@pytest.mark.parametrize("train", [True, False])
+@pytest.mark.parametrize("p", [0.0, 0.4])
+def test_functional_dropout(train: bool, p: float) -> None:
+    """It is written down where it is off, too."""
+    net = Net(
+        lambda net, x: net.out(F.dropout(net.into(x), p, net.training)),
+        into=nn.Linear(5, 4), out=nn.Linear(4, 3),
+    )  # fmt: skip
+    symmetry = ps.discover(net.train(train), (X[:, 0],))
+    assert symmetry.mode_dependent is (p > 0)
 
 
 def test_acting_on_a_model_in_the_other_mode_is_refused() -> None:

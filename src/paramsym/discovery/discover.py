@@ -181,13 +181,15 @@ def _depends_on_mode(model: nn.Module) -> bool:
     )
 
 
-def _ran_as_in_training(recording: Recording) -> bool:
-    """Whether a call had dropout or batch statistics on, as functional ones show only there."""
+def _depends_on_mode_in_a_call(recording: Recording) -> bool:
+    """Whether a call had batch statistics or attention's dropout on, or dropout on or off: what
+    functional ones show."""
     for record in recording.records:
         given = record.bind()
         flag = any(given.get(name) is True for name in ("train", "training", "use_input_stats"))
         without_effect = given.get("p") == 0 or given.get("running_mean", "none") is None
-        if (flag and not without_effect) or given.get("dropout_p"):
+        drops = "train" in given and given.get("p") not in (None, 0)
+        if (flag and not without_effect) or drops or given.get("dropout_p"):
             return True
     return False
 
@@ -254,7 +256,7 @@ def analyse(recording: Recording, *, check: bool, seed: int) -> Symmetry:
         barriers=_barriers(facts),
         unused=recording.unused,
         mode=recording.mode,
-        mode_dependent=recording.mode_dependent or _ran_as_in_training(recording),
+        mode_dependent=recording.mode_dependent or _depends_on_mode_in_a_call(recording),
         verification=verification,
         discrete=discrete.families,
         pins=pins(facts, recording, parameters, classes, families),
