@@ -13,7 +13,9 @@ from paramsym.discovery.distinct import (
     counted,
     distinct,
     distinct_rows,
+    first_occurrences,
     keys,
+    repeats,
 )
 from paramsym.discovery.labels import FIXED
 
@@ -74,3 +76,24 @@ def test_sequences_are_numbered_as_they_occur() -> None:
 def test_there_may_be_no_sequences() -> None:
     none = np.empty(0, dtype=np.int64)
     assert alike(none, [none]).tolist() == []
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_first_occurrences(table: np.ndarray) -> None:
+    first, number = first_occurrences(*table.T)
+    rows = list(map(tuple, table.tolist()))
+    order = list(dict.fromkeys(rows))
+    assert [rows[k] for k in first] == order
+    assert [order[k] for k in number] == rows
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_repeats(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, 4, size=3)
+    labels = np.repeat(rng.integers(0, 2, size=sizes), rng.integers(1, 3), axis=1)
+    for axis in range(3):
+        slices = [labels.take(k, axis) for k in range(labels.shape[axis])]
+        same = [False, *(np.array_equal(*pair) for pair in zip(slices, slices[1:], strict=False))]
+        assert repeats(labels, axis).tolist() == same
+    assert repeats(np.zeros((1, 2), dtype=np.int64), 0, 3).tolist() == [False, True, True]

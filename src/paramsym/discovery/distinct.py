@@ -30,6 +30,24 @@ def changes(*columns: np.ndarray) -> np.ndarray:
     return differs
 
 
+def repeats(labels: Labels, axis: int, size: int = 1) -> np.ndarray:
+    """For every index along an axis whether all entries there are those at the index in front.
+
+    Args:
+        labels: An array.
+        axis: The axis.
+        size: To which size it is broadcast, if it has one entry only.
+    """
+    count = labels.shape[axis]
+    if count == 1:
+        return np.arange(size) > 0
+    found = np.zeros(count, dtype=bool)
+    slices = np.moveaxis(labels, axis, 0).reshape(count, -1)
+    if (slices[1:, 0] == slices[:-1, 0]).any():
+        found[1:] = (slices[1:] == slices[:-1]).all(1)
+    return found
+
+
 def keys(*columns: Labels) -> Labels:
     """One number for every row of a table, given by its columns: equal where rows are, and in the
     lexicographic order of the rows."""
@@ -76,6 +94,20 @@ def counted(*columns: Labels) -> list[Labels]:
     starts = np.flatnonzero(changes(key[order]))
     counts = np.diff(np.append(starts, len(order)))
     return [*(column[order[starts]] for column in columns), counts]
+
+
+def first_occurrences(*columns: Labels) -> tuple[Labels, Labels]:
+    """Where each distinct row of a table occurs first, in order; and for every row its number among
+    them."""
+    key = keys(*columns)
+    order = np.argsort(key, kind="stable")
+    starts = changes(key[order])
+    if starts.all():
+        return np.arange(len(key)), np.arange(len(key))
+    first = order[starts]
+    number = np.empty(len(key), dtype=np.int64)
+    number[order] = np.argsort(np.argsort(first))[np.cumsum(starts) - 1]
+    return np.sort(first), number
 
 
 def count_entries(labels: Labels, rows: Labels) -> Labels:

@@ -24,9 +24,10 @@ class Elimination:
     def __init__(self, equations: Equations, dead: np.ndarray, spared: np.ndarray) -> None:
         self.dead = dead.copy()
         self.spared = spared
-        self.solved: dict[int, Row] = {}
-        self.users: dict[int, set[int]] = {}
-        for row in sorted(equations.rows(), key=len):
+        pivots, own, rest = equations.solved_by_own_unknowns(spared)
+        self.solved: dict[int, Row] = dict(zip(pivots.tolist(), own.rows(), strict=True))
+        self.users: dict[int, set[int]] = own.users(pivots)
+        for row in sorted(rest.rows(), key=len):
             self.add(row)
 
     def add(self, row: Row) -> None:

@@ -6,7 +6,7 @@ from typing import final
 
 import numpy as np
 
-from paramsym.discovery.distinct import distinct_rows
+from paramsym.discovery.distinct import changes, distinct_rows
 from paramsym.discovery.labels import Labels
 
 Number = int | Fraction
@@ -63,7 +63,7 @@ class Equations:
         for k in range(self.unknowns.shape[1]):
             # What the others add up to, modulo 2**64, brings candidates together.
             rest = share.sum(1) - share[:, k]
-            order = np.argsort(rest, kind="stable")
+            order = np.argsort(rest)
             beside = np.flatnonzero(np.diff(rest[order]) == 0)
             pair = np.stack([order[beside], order[beside + 1]])
             unknowns, coefficients = self.unknowns[pair], self.coefficients[pair]
@@ -72,6 +72,43 @@ class Equations:
             alike &= (others[0] == others[1]).all(1) & (unknowns[0, :, k] != unknowns[1, :, k])
             found.append(unknowns[:, alike, k].T)
         return np.concatenate(found)
+
+    def solved_by_own_unknowns(self, spared: np.ndarray) -> tuple[Labels, "Equations", "Equations"]:
+        """Equations with an unknown, of coefficient ±1, that stands in no other one.
+
+        Args:
+            spared: A mask of unknowns for which they are not solved.
+
+        Returns:
+            For each of these the unknown, the last of several; the others of the equation, whose
+            sum it is; and the equations that have no such unknown.
+        """
+        used = self.coefficients != 0
+        uses = np.bincount(self.unknowns[used], minlength=len(spared))
+        own = used & (abs(self.coefficients) == 1) & (uses == 1)[self.unknowns]
+        own &= ~spared[self.unknowns]
+        chosen = own.any(1)
+        pivot = np.where(own, self.unknowns, -1).max(1, initial=-1)[chosen]
+        unknowns, coefficients = self.unknowns[chosen], self.coefficients[chosen]
+        at = own[chosen] & (unknowns == pivot[:, None])
+        sign = -(coefficients * at).sum(1, keepdims=True)
+        others = Equations(unknowns, np.where(at, 0, sign * coefficients))
+        return pivot, others, self[~chosen]
+
+    def users(self, of: Labels) -> dict[int, set[int]]:
+        """Unknown → what stands in `of` beside the rows in which it is used."""
+        used = self.coefficients != 0
+        unknowns = self.unknowns[used]
+        order = np.argsort(unknowns, kind="stable")
+        unknowns, users = unknowns[order], np.repeat(of, used.sum(1))[order].tolist()
+        starts = np.flatnonzero(changes(unknowns))
+        stops = [*starts[1:].tolist(), len(users)]
+        return {
+            k: set(users[start:stop])
+            for k, start, stop in zip(
+                unknowns[starts].tolist(), starts.tolist(), stops, strict=False
+            )
+        }
 
     def rows(self) -> list[Row]:
         """The equations as dicts."""

@@ -9,7 +9,13 @@ from typing import NamedTuple, final
 
 import numpy as np
 
-from paramsym.discovery.distinct import count_entries, distinct, distinct_rows
+from paramsym.discovery.distinct import (
+    count_entries,
+    distinct,
+    distinct_rows,
+    first_occurrences,
+    repeats,
+)
 from paramsym.discovery.labels import FIXED, Labels, Layer, Value, first_along, pad_left, varying
 
 
@@ -186,12 +192,7 @@ class Facts:
             return
         key = tuple(layer.exponent for layer in terms)
         ndim = max(layer.labels.ndim for layer in terms)
-        aligned = [layer.labels for layer in pad_left(terms, ndim)]
-        # A sum of functions of different axes vanishes everywhere if it does along each of them.
-        for axes in _independent([varying(labels) for labels in aligned]):
-            others = set(range(ndim)) - axes
-            arrays = np.broadcast_arrays(*(first_along(labels, others) for labels in aligned))
-            rows = np.stack([a.ravel() for a in arrays], 1)
+        for rows in _rows([layer.labels for layer in pad_left(terms, ndim)]):
             self.balances.setdefault(key, []).append(distinct_rows(rows))
             self.balanced_by.setdefault(key, []).append(Origin(self.record, pins))
 
@@ -253,6 +254,9 @@ class Facts:
         Labels that stand alone in their row are isolated: a matrix cannot act on one coordinate of
         its space.
         """
+        for a in key_axes:
+            repeated = repeats(labels, a)
+            labels = labels.compress(~repeated, a) if repeated.any() else labels
         keys = [a for a in key_axes if labels.shape[a] > 1]
         if set(varying(labels)) <= set(keys):
             self.isolate(labels)
@@ -298,12 +302,12 @@ class Facts:
         The gain itself mixes with nothing. What mixes the coordinates goes on behind it, conjugated
         by its diagonal matrix.
         """
-        after = self.fresh(labels.shape)
-        entries = np.broadcast_to(gain, labels.shape)
         self.isolate(gain)
-        columns = (labels.ravel(), after.ravel(), entries.ravel())
-        self.gains.append(Gain(*columns, parameter, offset, is_centred))
-        return after
+        before, entries = labels.ravel(), np.broadcast_to(gain, labels.shape).ravel()
+        first, of = first_occurrences(before, entries)
+        after = self.fresh(first.shape)
+        self.gains.append(Gain(before[first], after, entries[first], parameter, offset, is_centred))
+        return after[of].reshape(labels.shape)
 
     def displace(self, parameter: str, labels: Labels, offset: float) -> Labels | None:
         """Labels of a parameter plus a number; `None` where it was read with another number, or in
@@ -363,12 +367,20 @@ class Facts:
         self.refused[self.record] = reason
 
 
-def _independent(axes: list[tuple[int, ...]]) -> list[set[int]]:
-    """Axes grouped such that every layer varies along axes of one group only."""
-    groups: list[set[int]] = []
-    for own in axes:
-        joined = set(own).union(*(g for g in groups if g & set(own)))
-        groups = [g for g in groups if not g & set(own)]
-        if joined:
-            groups.append(joined)
-    return groups or [set()]
+def _rows(layers: list[Labels]) -> list[Labels]:
+    """The equations between layers, entry by entry, without those that follow from others.
+
+    Where along an axis the layers that vary along others repeat themselves, the equations of an
+    index and of the one in front differ by the same terms for all entries: one entry says it.
+    """
+    arrays = np.broadcast_arrays(*layers)
+    sizes = arrays[0].shape
+    for a in varying(arrays[0]) if arrays[0].size > max(sizes, default=1) else ():
+        joint = [x for x in layers if set(varying(x)) - {a}]
+        repeated = np.logical_and.reduce([repeats(x, a, sizes[a]) for x in joint])
+        if repeated.any():
+            others = set(range(len(sizes))) - {a}
+            heads = [x.compress(~repeated, a) if x.shape[a] > 1 else x for x in layers]
+            rest = [x.compress(repeated, a) if x.shape[a] > 1 else x for x in layers]
+            return [*_rows(heads), *_rows([first_along(x, others) for x in rest])]
+    return [np.stack([x.ravel() for x in arrays], 1)]

@@ -138,10 +138,11 @@ def varying(labels: Labels) -> tuple[int, ...]:
 
 def compress(labels: Labels) -> Labels:
     """Labels with size 1 along the axes where they do not vary."""
-    for axis in range(labels.ndim):
-        if labels.shape[axis] > 1:
-            first = labels.take([0], axis=axis)
-            if bool((labels == first).all()):
+    for axis in varying(labels) if labels.size else ():
+        line = labels[(0,) * axis + (slice(None),) + (0,) * (labels.ndim - axis - 1)]
+        if labels.strides[axis] == 0 or bool((line == line[0]).all()):
+            first = first_along(labels, (axis,))
+            if labels.strides[axis] == 0 or bool((labels == first).all()):
                 labels = first
     return labels
 
@@ -184,5 +185,5 @@ def map_layers(value: Value, view: Callable[[Tensor], Tensor]) -> tuple[Layer, .
 
 
 def full_labels(labels: Labels, shape: tuple[int, ...]) -> Tensor:
-    """Labels broadcast to a shape, as a tensor that ops can run on."""
-    return torch.from_numpy(np.array(np.broadcast_to(labels, shape)))
+    """Labels broadcast to a shape, as a tensor that ops can run on; entries share memory."""
+    return torch.from_numpy(labels.copy()).expand(shape)
