@@ -37,8 +37,7 @@ def families_null(
             its shifts along any direction would contain.
     """
     uses = final_uses(run, name)
-    readings = next((found for use in uses if (found := list(readings_of(run, use)))), [])
-    for reading in readings:
+    for reading in _by_block(run, uses):
         weights = _weights(run, name, reading, killed)
         source = NullDirection(run, name, reading, tuple(uses), weights)
         components = reading.components()
@@ -47,6 +46,18 @@ def families_null(
             # A table as well: only what all of its rows have in common is the same for all data.
             families = list(families_of(source, np.zeros_like(components), killed))
         yield from families
+
+
+def _by_block(run: Run, uses: Sequence[Use]) -> list[Reading]:
+    """For every block of the parameter what the first use reads of which something is known: blocks
+    of a fused projection may read several values."""
+    found: dict[object, list[Reading]] = {}
+    for use in uses:
+        readings = list(readings_of(run, use))
+        if readings:
+            view = readings[0].view
+            found.setdefault((view.shape, view.blocks), readings)
+    return [reading for readings in found.values() for reading in readings]
 
 
 def _weights(run: Run, name: str, reading: Reading, killed: Tolerance | None) -> Weights:
@@ -132,6 +143,9 @@ class NullDirection:
             labels = alike[0].on_output(rows, step.call.value(use.key).shape)
             constant = self._constant(word)
             return [] if constant is None else [(output, Piece(constant, labels))]
+        view = step.call.value(use.key).view
+        if view is not None and view.is_apart_from(self.reading.view):
+            return []
         if isinstance(step.op, LookUp) and word.size == 1 and bool((rows == 0).all()):
             return self._of_table(use, output)
         return None
@@ -213,7 +227,16 @@ class NullDirection:
         known = killed is not None and whole and self.reading.axis in killed.free
         if killed is None or not known or killed.weights != self.weights:
             return none_spanned(places)
-        return killed.spanned(places)
+        return killed.spanned(self._in_whole(places))
+
+    def _in_whole(self, places: Labels) -> Labels:
+        """Labels of the block that is read, in the parameter; of size 1 along what is summed."""
+        view = self.reading.view
+        for a, ((start, stop), size) in enumerate(zip(view.blocks, view.shape, strict=True)):
+            if a != self.reading.axis and (start, stop) != (0, size):
+                pad = [(start, size - stop) if b == a else (0, 0) for b in range(places.ndim)]
+                places = np.pad(places, pad, constant_values=NONE)
+        return places
 
     def label(self, pushed: Pushed) -> str:
         gain = self.reading.support.gain

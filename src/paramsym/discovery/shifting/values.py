@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import final
 
 from torch import Tensor
@@ -46,6 +47,22 @@ class View:
             and all(self.shape[a] == 1 for a in range(len(self.shape)) if a not in taken)
             and all(b == (0, size) for b, size in zip(self.blocks, self.shape, strict=True))
         )
+
+    def is_apart_from(self, other: "View") -> bool:
+        """Whether two parts of one parameter certainly have no entry in common."""
+        if self.shape == other.shape:
+            both = zip(self.blocks, other.blocks, strict=True)
+            return any(max(a[0], b[0]) >= min(a[1], b[1]) for a, b in both)
+        (first, last), (start, end) = self._range(), other._range()
+        return last < start or end < first
+
+    def _range(self) -> tuple[int, int]:
+        """The first and the last entry, by their numbers in the parameter."""
+        corners = [(start, stop - 1) for start, stop in self.blocks]
+        steps = [prod(self.shape[a + 1 :]) for a in range(len(self.shape))]
+        ends = zip(*corners, strict=True) if corners else ((), ())
+        first, last = (sum(k * n for k, n in zip(e, steps, strict=True)) for e in ends)
+        return first, last
 
 
 @final
