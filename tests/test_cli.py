@@ -15,8 +15,9 @@ from rich.cells import cell_len
 from safetensors.torch import save_file
 from typer.testing import CliRunner, Result
 
-from paramsym import discover
+from paramsym import certify_blocks, discover
 from paramsym.cli import app
+from paramsym.loading import load_model
 from paramsym.storage import from_dict
 from paramsym.zoo import BUILTIN, mlp
 
@@ -163,9 +164,29 @@ def test_a_large_model_is_certified_by_blocks(folder: Path) -> None:
     result = run("inspect", "users_nets:wide", "--certify", "--out", "page.html")
     assert result.exit_code == 0, result.output
     assert "Certificate by blocks: undecided, inside of each block" in result.stdout
-    assert "0.weight  not looked at: 12800 parameters need" in result.stdout
+    assert re.search(r"not looked at: 12800 parameters need \d\S* GB +0\.weight", result.stdout)
     assert "Directions across blocks are not seen" in result.stdout
     assert (folder / "page.html").is_file()
+
+
+@pytest.mark.parametrize("columns", ["50", "80"])
+def test_a_certificate_is_folded_and_not_cut_off(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    """A narrow terminal shows every word of it."""
+    monkeypatch.setenv("COLUMNS", columns)
+    wide = load_model("users_nets:wide")
+    told = str(certify_blocks(wide.model, wide.args))
+    printed = run("inspect", "users_nets:wide", "--certify").stdout
+    shown = printed[printed.index("Certificate") :]
+    assert shown.split() == told.split()
+    assert max(map(cell_len, printed.splitlines())) <= int(columns)
+
+
+def test_no_line_ends_in_blanks(folder: Path) -> None:
+    for arguments in (["mlp", "--certify"], ["cnn"], ["--list"]):
+        lines = run("inspect", *arguments).stdout.splitlines()
+        assert [line for line in lines if line != line.rstrip()] == []
 
 
 def test_a_very_large_model_is_not_certified_by_accident(

@@ -109,9 +109,11 @@ class BlockCertificates:
         return next(verdict for verdict in order if verdict in found)
 
     def __str__(self) -> str:
-        width = max((len(block.name) for block in self.blocks), default=0)
+        told = [block.line() for block in self.blocks]
+        width = max(map(len, told), default=0)
         lines = [f"Certificate by blocks: {self.verdict}, inside of each block"]
-        lines += [f"  {block.name:{width}}  {block.line()}" for block in self.blocks]
+        # Names last: they may be long, and then are what a narrow terminal breaks.
+        lines += [f"  {x:{width}}  {b.name}" for x, b in zip(told, self.blocks, strict=True)]
         for block in self.blocks:
             c = block.certificate
             if c is not None and c.extra:

@@ -1,16 +1,17 @@
 """`paramsym inspect`."""
 
 import json
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
-from paramsym.cli.talking import fail, require_writable, say, status, user_errors, versions
+from paramsym.cli.talking import fail, output, require_writable, say, status, user_errors, versions
 
 if TYPE_CHECKING:
     from paramsym.certification import BlockCertificates, Certificate
@@ -134,15 +135,11 @@ def inspect(
     else:
         from paramsym.summary import LIMIT, print_summary
 
-        console = Console()
-        print_summary(symmetry, console, title=loaded.title, limit=None if show_all else LIMIT)
-        if certificate is not None:
-            console.print(
-                Padding(str(certificate), (1, 0, 0, 2)),
-                highlight=False,
-                markup=False,
-                soft_wrap=True,
-            )
+        with output() as console:
+            print_summary(symmetry, console, title=loaded.title, limit=None if show_all else LIMIT)
+            if certificate is not None:
+                text = Text(_folded(str(certificate), console.width))
+                console.print("", text, sep="\n", highlight=False, soft_wrap=True)
     if out is not None:
         from paramsym.report.page import symmetry_page
 
@@ -207,6 +204,22 @@ def _certified(
         return certify_blocks(*given, kwargs=loaded.kwargs, seed=seed, progress=progress)
 
 
+def _folded(text: str, width: int) -> str:
+    """Lines, each further right by two, that go on below themselves where they are too long."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        deeper = " " * (len(line) - len(line.lstrip()) + 6)
+        lines += textwrap.wrap(
+            line,
+            width,
+            initial_indent="  ",
+            subsequent_indent=deeper,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    return "\n".join(lines)
+
+
 def _as_json(symmetry: "Symmetry", title: str, seed: int) -> dict[str, Any]:
     from paramsym.storage import to_dict
 
@@ -245,8 +258,8 @@ def _print_builtin() -> None:
     table.add_column()
     for name, factory in BUILTIN.items():
         table.add_row(name, (factory.__doc__ or "").strip().splitlines()[0])
-    console = Console()
-    console.print(table, highlight=False)
     names = ", ".join(f"{PREFIX}{name}" for name in PUBLISHED)
-    console.print("\nArchitectures of Hugging Face, with random weights:", highlight=False)
-    console.print(Padding(names, (0, 0, 0, 2)), highlight=False)
+    with output() as console:
+        console.print(table, highlight=False)
+        console.print("\nArchitectures of Hugging Face, with random weights:", highlight=False)
+        console.print(Padding(names, (0, 0, 0, 2)), highlight=False)

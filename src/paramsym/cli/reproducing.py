@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from rich.text import Text
 
-from paramsym.cli.talking import fail, say, user_errors
+from paramsym.cli.talking import fail, output, say, user_errors
 
 if TYPE_CHECKING:
     from paramsym.experiments import Experiment
@@ -159,7 +159,7 @@ def _chosen(
     names: Sequence[str], known: "dict[str, Experiment]", *, everything: bool
 ) -> "list[Experiment]":
     if not names and not everything:
-        fail("FIGURE is missing. `paramsym reproduce --list` shows them; `all` means all of them.")
+        fail("FIGURE is missing. `paramsym reproduce --list` shows them; `all` is those of the paper.")
     for name in names:
         if name != "all" and name not in known:
             close = get_close_matches(name, [*known, "all"], 1)
@@ -264,8 +264,6 @@ _MARKS = {True: ("holds", "green"), False: ("fails", "red"), None: ("open", "yel
 
 
 def _print_findings(verdict: dict[str, Any], folder: Path) -> None:
-    console = Console(highlight=False)
-    console.print(Text.assemble((verdict["figure"], "bold"), "  ", verdict["title"]))
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
@@ -275,9 +273,11 @@ def _print_findings(verdict: dict[str, Any], folder: Path) -> None:
         if finding["note"]:
             measured.append(f" {finding['note']}")
         table.add_row("", measured)
-    console.print(Padding(table, (0, 0, 0, 2)))
-    console.print(Text(f"  {folder}", "dim"), soft_wrap=True)
-    console.print()
+    with output() as console:
+        console.print(Text.assemble((verdict["figure"], "bold"), "  ", verdict["title"]))
+        console.print(Padding(table, (0, 0, 0, 2)))
+        console.print(Text(f"  {folder}", "dim"), soft_wrap=True)
+        console.print()
 
 
 def _print_list(experiments: "list[Experiment]") -> None:
@@ -292,7 +292,8 @@ def _print_list(experiments: "list[Experiment]") -> None:
             experiment.title,
             *(_duration(_estimate(experiment, scale)) for scale in _SCALES),
         )
-    Console(highlight=False).print(table, "\nEstimated times are of one core.", sep="\n")
+    with output() as console:
+        console.print(table, "\nEstimated times are of one core.", sep="\n", highlight=False)
 
 
 def _estimate(experiment: "Experiment", scale: "Scale") -> float:

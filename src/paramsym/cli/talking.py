@@ -48,6 +48,18 @@ def user_errors(*kinds: type[Exception], debug: bool = False) -> Iterator[None]:
 
 
 @contextmanager
+def output() -> Iterator[Console]:
+    """A console on stdout. Elsewhere than on a terminal no line ends in the blanks that fill it."""
+    console = Console()
+    if console.is_terminal:
+        yield console
+        return
+    with console.capture() as captured:
+        yield console
+    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+@contextmanager
 def status(message: str) -> Iterator[Callable[[str], None]]:
     """A spinner on a terminal's stderr, nothing elsewhere; what it yields changes the message."""
     console = Console(stderr=True)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from paramsym.cli.talking import fail, require_writable, say, user_errors, versions
+from paramsym.cli.talking import fail, output, require_writable, say, user_errors, versions
 
 if TYPE_CHECKING:
     from paramsym.claims import Claim, Residual, Result
@@ -28,7 +29,7 @@ def verify(
     claims: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[CLAIM]...",
+            metavar="CLAIM",
             help="Ids of claims, or beginnings of several ids; all of them by default.",
             show_default=False,
         ),
@@ -74,7 +75,8 @@ def verify(
     if as_json:
         print(json.dumps(_as_json(results, seed), indent=2, ensure_ascii=False, allow_nan=False))
     else:
-        Console().print(_table(results), _totals(results), sep="\n")
+        with output() as console:
+            console.print(_table(results), _totals(results), sep="\n", highlight=False)
     if out is not None:
         from paramsym.report.claims import claims_page
 
@@ -124,6 +126,7 @@ def _measured(claims: "list[Claim]", seed: int) -> "list[Result]":
 # -- printing --------------------------------------------------------------------------------------
 
 _STYLES = {"holds": "green", "holds after correction": "yellow", "wrong": "red"}
+_HOW = {"holds": "as printed", "holds after correction": "as corrected", "wrong": "wrong"}
 _SHORT = {"holds": "holds", "holds after correction": "corrected", "wrong": "wrong"}
 
 
@@ -159,18 +162,19 @@ def _totals(results: "list[Result]") -> str:
         counts[result.verdict] += 1
     seconds = sum(result.seconds for result in results)
     otherwise = sum(not result.as_documented for result in results)
-    found = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    found = ", ".join(f"{count} {_HOW[verdict]}" for verdict, count in counts.items())
     agree = "all as documented" if not otherwise else f"{otherwise} NOT as documented"
-    return f"\n{len(results)} claims: {found}; {agree}. {seconds:.0f} s."
+    count = "1 claim" if len(results) == 1 else f"{len(results)} claims"
+    return f"\n{count}: {found}; {agree}. {seconds:.0f} s."
 
 
 def _print_statements(claims: "Iterable[Claim]") -> None:
-    console = Console(highlight=False)
-    for claim in claims:
-        console.print(Text(claim.id, "bold"), Text(f"({claim.reference})", "dim"))
-        console.print(f"  {claim.statement}", markup=False)
-        if claim.correction:
-            console.print(f"  Rather: {claim.correction}", markup=False)
+    with output() as console:
+        for claim in claims:
+            console.print(Text(claim.id, "bold"), Text(f"({claim.reference})", "dim"))
+            console.print(Padding(Text(claim.statement), (0, 0, 0, 2)))
+            if claim.correction:
+                console.print(Padding(Text(f"Rather: {claim.correction}"), (0, 0, 0, 2)))
 
 
 def _as_json(results: "list[Result]", seed: int) -> dict[str, Any]:
