@@ -404,6 +404,20 @@ def test_values_are_explained_here_and_not_generically() -> None:
     assert torch.allclose(basis @ basis.mT, torch.eye(here.local_dim).double())
 
 
+def test_channels_that_are_on_for_every_input() -> None:
+    """A shift of their bias goes through the pooling; where they are read it is taken up."""
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(1, 3, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(3, 2, 2), nn.ReLU()]
+    model = nn.Sequential(*layers, nn.Flatten(), nn.Linear(2 * 4, 3)).double()
+    with torch.no_grad():
+        for conv in (model[0], model[3]):
+            conv.get_parameter("bias")[0] = 1e3
+    here = certify(model, (torch.randn(1, 1, 8, 8).double(),), at="here")
+    assert (here.verdict, here.extra) == ("complete", 0)
+    linear = {f.where: f.dim for f in here.local if f.kind == "linear units"}
+    assert linear.keys() == {"0 → 3", "3 → 6"}
+
+
 def test_local_directions_leave_the_outputs_alone() -> None:
     model = with_exceptions()
     here = certify(model, (torch.randn(1, 3),), at="here")
@@ -448,6 +462,7 @@ def test_as_text() -> None:
     model, args = mlp("relu", 3, 4, 2)
     found = certify(model, args)
     assert str(found).startswith("Certificate: complete")
+    assert found.beyond == {"not explained": 0}
     assert found.line().startswith("complete: 26 parameters, nullity 4, found 4, extra 0")
     (share,) = found.families
     assert (share.dim, share.holds, share.group) == (4, True, str(ps.PositiveScaling(4)))

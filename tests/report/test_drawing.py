@@ -9,6 +9,7 @@ from paramsym.groups import (
     Affine,
     ComplexScaling,
     GeneralLinear,
+    Homothety,
     Orthogonal,
     PositiveScaling,
     Translation,
@@ -83,7 +84,27 @@ def test_labels_do_not_overlap() -> None:
     arcs = draw(discover(model, args, verify=False)).arcs
     for i, a in enumerate(arcs):
         for b in arcs[:i]:
-            assert abs(a.x - b.x) >= 40 or abs(a.y - b.y) >= 14
+            # A node has its label above it, 14 pixels high.
+            low, high = sorted((a, b), key=lambda arc: arc.y)
+            apart = low.y + low.radius + 14 <= high.y - high.radius
+            assert apart or abs(a.x - b.x) >= max(46, 3.3 * (len(a.label) + len(b.label)))
+
+
+def test_modules_are_named_by_the_end_of_their_path() -> None:
+    shapes = {
+        "net.h.0.attn.proj.weight": (3, 3),
+        "net.h.0.mlp.proj.weight": (3, 3),
+        "net.h.0.mlp.1.weight": (3, 3),
+        "net.an_embedding_with_a_very_long_name.weight": (9, 3),
+        "head": (9, 3),
+    }
+    drawing = draw(Symmetry.of((), {k: torch.zeros(v) for k, v in shapes.items()}))
+    labels = [box.label for box in drawing.boxes]
+    assert labels == ["attn.proj", "mlp.proj", "mlp.1", "…with_a_very_long_name", "head"]
+    assert drawing.tilted
+    # The first one is long; whatever hangs out on the left has room there.
+    first = next(box for box in drawing.boxes if box.label.startswith("…"))
+    assert first.x + first.width / 2 + drawing.left >= 5 * len(first.label)
 
 
 def test_a_large_model_is_drawn_in_part() -> None:
@@ -100,6 +121,7 @@ def test_without_families() -> None:
 
 
 def test_kinds_tell_the_groups_apart() -> None:
+    assert kind_of(Homothety(2)) == kind_of(PositiveScaling(2))
     groups = [
         PositiveScaling(2),
         GeneralLinear(2),

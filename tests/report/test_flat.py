@@ -36,21 +36,30 @@ def test_repeated_blocks_share_a_bar() -> None:
 
 def test_every_number_is_written_and_drawn_to_scale() -> None:
     bars = [Bar("mlp", "T₊(3072) ×12", "scaling", 36864), Bar("stream", "T₊(1)", "scaling", 1)]
-    figure = flat_directions(bars, together=36865, unexplained=21)
+    figure = flat_directions(
+        bars, together=36865, beyond={"by these values": 21, "not explained": 0}
+    )
     text = words(figure)
-    for expected in ("mlp", "36,864   T₊(3072) ×12", "1   T₊(1)", "21", "together 36,865"):
+    for expected in (
+        "mlp",
+        "36,864   T₊(3072) ×12",
+        "1   T₊(1)",
+        "21",
+        "by these values",
+        "together 36,865",
+    ):
         assert expected in text
-    assert "not explained by any family" in text
+    assert "not explained" in text
     (axes,) = figure.axes
     assert axes.get_xscale() == "log"
     widths = [patch.get_width() for patch in axes.patches]  # type: ignore[attr-defined]
-    assert widths == [36864, 1, 21]
-    assert axes.patches[-1].get_hatch()
+    assert widths == [36864, 1, 21, 0.5]
+    assert [bool(patch.get_hatch()) for patch in axes.patches] == [False, False, True, True]
 
 
 def test_without_a_certificate_nothing_is_said_of_the_rest() -> None:
     assert "not explained" not in words(flat_directions([Bar("a", "T₊(2)", "scaling", 2)]))
-    assert "not explained" in words(flat_directions([], unexplained=3))
+    assert "not explained" in words(flat_directions([], beyond={"not explained": 3}))
 
 
 def test_many_bars_end_in_one() -> None:
@@ -66,6 +75,6 @@ def test_many_bars_end_in_one() -> None:
 def test_bad_input() -> None:
     with pytest.raises(ValueError, match="`bars` must hold at least one bar"):
         flat_directions([])
-    with pytest.raises(ValueError, match="must be 0 or more; unexplained has -1"):
-        flat_directions([Bar("a", "T₊(2)", "scaling", 2)], unexplained=-1)
+    with pytest.raises(ValueError, match="must be 0 or more; not explained has -1"):
+        flat_directions([Bar("a", "T₊(2)", "scaling", 2)], beyond={"not explained": -1})
     assert bars_of(Symmetry((), ())) == []

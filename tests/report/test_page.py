@@ -96,11 +96,11 @@ def test_no_symmetry(tmp_path: Path) -> None:
 
 def test_what_is_unexplained_is_drawn(tmp_path: Path) -> None:
     symmetry = discover(MLP((3, 4, 2)), (torch.randn(5, 3),), verify=False)
-    out = symmetry_page(symmetry, "a model", tmp_path / "page.html", unexplained=7)
+    out = symmetry_page(symmetry, "a model", tmp_path / "page.html", beyond={"not explained": 7})
     page = Page(out.read_text(encoding="utf-8"))
     require_self_contained(page)
     assert page.tags.count("svg") == 2
-    assert "7 of the directions that leave the outputs alone to first order are" in page.text
+    assert "7 are not explained" in page.text
 
 
 def test_how_families_move_is_said(tmp_path: Path) -> None:

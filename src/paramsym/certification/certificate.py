@@ -149,9 +149,10 @@ class Certificate:
         return self.nullity - self.extra
 
     @property
-    def beyond(self) -> int:
-        """Flat directions that the symmetry does not give: nullity − rank."""
-        return self.nullity - self.rank
+    def beyond(self) -> dict[str, int]:
+        """Flat directions that the symmetry does not give, nullity − rank, by kind."""
+        kinds = {"entries that never enter": self.idle, "by these values": self.local_dim}
+        return {k: n for k, n in kinds.items() if n} | {"not explained": self.extra}
 
     @property
     def local_dim(self) -> int:

@@ -183,7 +183,8 @@ def _field(jacobian: Jacobian, params: Params, family: Family, index: Tensor) ->
 
 
 def _bias_shifts(jacobian: Jacobian, params: Params, ports: Sequence[Port]) -> Iterator[Tensor]:
-    """b_i + t with the bias of the reader − U_{:i} t, for every entry of a bias that writes."""
+    """b_i + t with the bias of the reader − U_{:i} t, for every entry of a bias that writes; of a
+    channel, U_{:i} is the sum of all that it is multiplied by."""
     for writer in ports:
         if writer.dual or params[writer.parameter].ndim != 1:
             continue
@@ -192,16 +193,17 @@ def _bias_shifts(jacobian: Jacobian, params: Params, ports: Sequence[Port]) -> I
             if not reader.dual or bias not in jacobian.sizes or reader.axes != (1,):
                 continue
             weight = params[reader.parameter]
-            if weight.ndim != 2 or weight.shape[0] != params[bias].numel():
+            fits = weight.ndim > 1 and reader.view == weight.shape
+            if not fits or weight.shape[0] != params[bias].numel():
                 continue
-            for entry, column in zip(
-                writer.index.flatten().tolist(),
-                reader.index.flatten(0, 1)[:, 0].tolist(),
-                strict=False,
+            # A channel is read at many places, by as many columns or by the taps of a kernel.
+            columns = weight.flatten(2).sum(-1) if weight.ndim > 2 else weight
+            for entry, own in zip(
+                writer.index.flatten().tolist(), reader.index.flatten(0, 1).tolist(), strict=False
             ):
                 zeros = {k: torch.zeros_like(params[k]) for k in jacobian.sizes}
                 zeros[writer.parameter][entry] = 1.0
-                zeros[bias] = -weight[:, column].clone()
+                zeros[bias] = -columns[:, own].sum(-1)
                 yield jacobian.flatten(zeros)
 
 

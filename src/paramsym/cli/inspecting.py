@@ -144,8 +144,8 @@ def inspect(
         from paramsym.report.page import symmetry_page
 
         with user_errors(OSError, debug=debug), status(f"Writing {out} …"):
-            left = None if certificate is None else certificate.beyond
-            symmetry_page(symmetry, loaded.title, out, force=force, unexplained=left)
+            beyond = None if certificate is None else certificate.beyond
+            symmetry_page(symmetry, loaded.title, out, force=force, beyond=beyond)
         say(f"Wrote {out}")
     _exit_if_withdrawn(symmetry)
     if certificate is not None and certificate.unsound:

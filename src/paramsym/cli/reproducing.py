@@ -159,7 +159,7 @@ def _chosen(
     names: Sequence[str], known: "dict[str, Experiment]", *, everything: bool
 ) -> "list[Experiment]":
     if not names and not everything:
-        fail("FIGURE is missing. `paramsym reproduce --list` shows them; `all` is those of the paper.")
+        fail("FIGURE is missing. `paramsym reproduce --list` shows them; `all` is the paper's.")
     for name in names:
         if name != "all" and name not in known:
             close = get_close_matches(name, [*known, "all"], 1)

@@ -5,6 +5,7 @@ In a deep network one block stands for all those like it. Geometry only, in pixe
 """
 
 import math
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import final
@@ -19,7 +20,9 @@ MOST_MODULES = 90
 _MOST_LABELS = 30
 _NODE_GAP = 20
 _HALF_LETTER = 3.8
+_LABEL_HEIGHT = 18
 _LETTER_TILTED = 5.5
+_LONGEST = 22
 _MARGIN = 8
 
 
@@ -87,7 +90,8 @@ class Drawing:
     """The picture.
 
     Attributes:
-        width: Of the picture.
+        left: Room to the left of the picture that tilted labels need.
+        width: Of the picture without it.
         above: Height of the part above the modules' upper edge.
         below: Height of the part below it.
         depth: Height of the tallest box, below which the labels stand.
@@ -98,6 +102,7 @@ class Drawing:
         tilted: Whether labels are tilted.
     """
 
+    left: float
     width: int
     above: float
     below: float
@@ -131,14 +136,24 @@ def draw(symmetry: Symmetry) -> Drawing:
     for module, own in tensors.items():
         drawn.setdefault(place[module], []).extend(own)
     copies = Counter(place.values())
+    short = _short_names(list(drawn))
     modules = list(drawn)[:MOST_MODULES]
     pitch = min(150.0, (WIDTH - 2 * _MARGIN) / max(1, len(modules)))
     width = min(46.0, 0.62 * pitch)
-    left = (WIDTH - pitch * len(modules)) / 2
-    centre = {name: left + (i + 0.5) * pitch for i, name in enumerate(modules)}
+    first = (WIDTH - pitch * len(modules)) / 2
+    centre = {name: first + (i + 0.5) * pitch for i, name in enumerate(modules)}
     spaces = spaces_of(symmetry, place)
     boxes = tuple(
-        _box(name, drawn[name], copies[name], centre[name] - width / 2, width, pitch, spaces)
+        _box(
+            name,
+            short[name],
+            drawn[name],
+            copies[name],
+            centre[name] - width / 2,
+            width,
+            pitch,
+            spaces,
+        )
         for name in modules
     )
     arcs = _arcs(spaces, centre, width / 4)
@@ -146,7 +161,9 @@ def draw(symmetry: Symmetry) -> Drawing:
     labels = [len(box.label) for box in boxes]
     depth = max((box.height for box in boxes), default=0.0)
     tilted = max(labels, default=0) * 7 > pitch
+    reach = [_LETTER_TILTED * len(box.label) - box.x - box.width / 2 for box in boxes]
     return Drawing(
+        max([0.0, *reach]) if tilted else 0.0,
         WIDTH,
         max((arc.y + arc.radius for arc in arcs), default=0) + 24,
         depth + (18 + 4.6 * max(labels, default=0) if tilted else 26),
@@ -159,8 +176,27 @@ def draw(symmetry: Symmetry) -> Drawing:
     )
 
 
+def _short_names(names: list[str]) -> dict[str, str]:
+    """The ends of paths, as long as it takes to tell them apart and to have a word in them."""
+    ends = Counter(
+        ".".join(parts[-k:])
+        for parts in (name.split(".") for name in names)
+        for k in range(1, len(parts) + 1)
+    )
+    return {
+        name: next(
+            end
+            for k in range(1, name.count(".") + 2)
+            if (end := ".".join(name.split(".")[-k:])) == name
+            or (ends[end] == 1 and re.search(r"[^\W\d_]", end))
+        )
+        for name in names
+    }
+
+
 def _box(
     name: str,
+    short: str,
     tensors: list[Parameter],
     copies: int,
     x: float,
@@ -178,7 +214,7 @@ def _box(
     times = f", {copies} modules" if copies > 1 else ""
     return Box(
         name,
-        _short(name, max(6, min(22, int((x + width) / _LETTER_TILTED)))) if room else "",
+        _cut(short, _LONGEST) if room else "",
         f"{name}: {size:,} parameters{times} ({notes}{', …' if copies > 1 else ''})",
         x,
         width,
@@ -194,7 +230,7 @@ def _kinds(spaces: list[Space]) -> tuple[str, ...]:
     return tuple(kind for kind in kinds if kind != "discrete" or len(kinds) == 1)
 
 
-def _short(name: str, limit: int) -> str:
+def _cut(name: str, limit: int) -> str:
     return name if len(name) <= limit else "…" + name[len(name) - limit + 1 :]
 
 
@@ -212,7 +248,7 @@ def _arcs(spaces: list[Space], centre: dict[str, float], offset: float) -> tuple
         radius = 2.5 + 0.9 * math.log2(1 + space.dim)
         y = 26 + min(150.0, 0.32 * span)
         label = space.groups if labelled else ""
-        while any(_collide(x, y, label, arc) for arc in arcs):
+        while any(_collide(x, y, radius, label, arc) for arc in arcs):
             y += _NODE_GAP / 2
         arcs.append(
             Arc(
@@ -235,6 +271,10 @@ def _span(space: Space, centre: dict[str, float]) -> float:
     return max(places, default=0.0) - min(places, default=0.0)
 
 
-def _collide(x: float, y: float, label: str, arc: Arc) -> bool:
-    near = max(46, _HALF_LETTER * (len(label) + len(arc.label))) if label else 2 * arc.radius
-    return abs(arc.x - x) < near and abs(arc.y - y) < (_NODE_GAP + 6 if label else arc.radius)
+def _collide(x: float, y: float, radius: float, label: str, arc: Arc) -> bool:
+    """Whether two nodes, each with its label above it, would overlap."""
+    if not label:
+        return abs(arc.x - x) < 2 * arc.radius and abs(arc.y - y) < arc.radius
+    near = max(46, _HALF_LETTER * (len(label) + len(arc.label)))
+    apart = radius + arc.radius + _LABEL_HEIGHT
+    return abs(arc.x - x) < near and abs(arc.y - y) < apart

@@ -1,6 +1,6 @@
 """A figure of a symmetry's flat directions: a bar for every family, or those of repeated blocks."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -62,7 +62,7 @@ def bars_of(symmetry: Symmetry) -> list[Bar]:
 
 
 def flat_directions(
-    bars: Sequence[Bar], *, together: int | None = None, unexplained: int | None = None
+    bars: Sequence[Bar], *, together: int | None = None, beyond: Mapping[str, int] | None = None
 ) -> Figure:
     """Draw bars of flat directions on a logarithmic axis.
 
@@ -70,8 +70,8 @@ def flat_directions(
         bars: The bars, from top to bottom.
         together: Flat directions of all families together: fewer than the sum of the bars where
             they overlap. The sum when absent.
-        unexplained: Flat directions that no family explains, as a certificate counts them (the
-            nullity of the Jacobian less the rank of the action); no bar when absent.
+        beyond: Flat directions of no family, by kind, as a certificate counts them
+            (`Certificate.beyond`); no bars when absent.
 
     Returns:
         The figure; `style.save` writes it, `style.inline` puts it into a page.
@@ -79,15 +79,16 @@ def flat_directions(
     Raises:
         ValueError: If there is nothing to draw, or a number of directions is negative.
     """
-    if not bars and not unexplained:
+    beyond = beyond or {}
+    if not bars and not any(beyond.values()):
         raise ValueError(
             "`bars` must hold at least one bar, because there is nothing else to draw; got none."
         )
-    for name, count in (("unexplained", unexplained), *((bar.label, bar.dim) for bar in bars)):
-        if count is not None and count < 0:
+    for name, count in (*beyond.items(), *((bar.label, bar.dim) for bar in bars)):
+        if count < 0:
             raise ValueError(f"numbers of flat directions must be 0 or more; {name} has {count}.")
     drawn = list(_at_most(bars))
-    count = len(drawn) + (unexplained is not None)
+    count = len(drawn) + len(beyond)
     total = sum(bar.dim for bar in bars) if together is None else together
     with style.figure_style():
         figure = Figure(figsize=(style.WIDTH, 0.75 + _INCHES_A_BAR * count), layout="constrained")
@@ -97,15 +98,15 @@ def flat_directions(
             axes.barh(place, max(bar.dim, 0.5), color=COLORS.get(bar.kind, style.FAINT), height=0.7)
             _note(axes, place, bar.dim, bar.group)
         labels = [bar.label for bar in drawn]
-        if unexplained is not None:
-            face = {"facecolor": "none", "edgecolor": style.INK, "hatch": "////", "linewidth": 0.6}
-            axes.barh(len(drawn), max(unexplained, 0.5), height=0.7, **face)
-            _note(axes, len(drawn), unexplained, "")
-            labels.append("not explained by any family")
+        face = {"facecolor": "none", "edgecolor": style.INK, "hatch": "////", "linewidth": 0.6}
+        for place, dim in enumerate(beyond.values(), len(drawn)):
+            axes.barh(place, max(dim, 0.5), height=0.7, **face)
+            _note(axes, place, dim, "")
+        labels += beyond
         axes.set_yticks(range(count), labels)
         axes.tick_params(axis="y", length=0)
         axes.invert_yaxis()
-        most = max([*(bar.dim for bar in drawn), unexplained or 0, 1])
+        most = max([*(bar.dim for bar in drawn), *beyond.values(), 1])
         axes.set_xlim(0.5, 6 * most)  # room for the numbers behind the bars
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel(f"flat directions (together {total:,})")

@@ -1,5 +1,6 @@
 """A self-contained HTML page of one symmetry."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -45,7 +46,7 @@ def symmetry_page(
     out: Path,
     *,
     force: bool = False,
-    unexplained: int | None = None,
+    beyond: Mapping[str, int] | None = None,
 ) -> Path:
     """Write a page that shows a symmetry; it needs no other file and no network.
 
@@ -54,7 +55,8 @@ def symmetry_page(
         title: Name of the model.
         out: The HTML file.
         force: Replace the file if it exists.
-        unexplained: Flat directions that no family explains, where a certificate counted them.
+        beyond: Flat directions of no family, by kind, where a certificate counted them
+            (`Certificate.beyond`).
 
     Returns:
         `out`.
@@ -88,8 +90,8 @@ def symmetry_page(
             shown=ROWS_SHOWN,
             unused_shown=_UNUSED_SHOWN,
             drawing=draw(symmetry),
-            bars=_bars(symmetry, unexplained),
-            unexplained=unexplained,
+            bars=_bars(symmetry, beyond),
+            beyond=beyond,
             as_eps_vanishes=any(f.exactness.as_eps_vanishes for f in symmetry.families),
             mode=f"in {mode} mode" if mode != "exported" else "from an exported program",
             other_mode="evaluation" if mode == "train" else "training",
@@ -100,14 +102,14 @@ def symmetry_page(
     )
 
 
-def _bars(symmetry: Symmetry, unexplained: int | None) -> Markup | None:
+def _bars(symmetry: Symmetry, beyond: Mapping[str, int] | None) -> Markup | None:
     """The flat directions as bars, where there are enough of them to compare."""
     bars = bars_of(symmetry)
-    if len(bars) < _FEWEST_BARS and unexplained is None:
+    if len(bars) < _FEWEST_BARS and beyond is None:
         return None
-    if not bars and not unexplained:
+    if not bars and not any((beyond or {}).values()):
         return None
-    figure = flat_directions(bars, together=symmetry.dim, unexplained=unexplained)
+    figure = flat_directions(bars, together=symmetry.dim, beyond=beyond)
     shown = "; ".join(f"{bar.label}: {bar.dim:,}" for bar in bars)
     return inline(figure, "flat", f"Flat directions by family. {shown}")
 

@@ -8,7 +8,15 @@ from paramsym.abbreviation import common_name
 from paramsym.discrete.family import DiscreteFamily
 from paramsym.discrete.groups import DiscreteGroup
 from paramsym.family import Family
-from paramsym.groups import Affine, ComplexScaling, Group, Orthogonal, PositiveScaling, Translation
+from paramsym.groups import (
+    Affine,
+    ComplexScaling,
+    Group,
+    Homothety,
+    Orthogonal,
+    PositiveScaling,
+    Translation,
+)
 from paramsym.symmetry import Symmetry
 
 FOLDED_FROM = 30
@@ -21,6 +29,7 @@ def kind_of(group: Group | DiscreteGroup) -> str:
         return "discrete"
     names: dict[type[Group], str] = {
         PositiveScaling: "scaling",
+        Homothety: "scaling",
         Affine: "affine",
         Orthogonal: "rotation",
         ComplexScaling: "pair",
