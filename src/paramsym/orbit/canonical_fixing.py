@@ -8,7 +8,7 @@ from torch import Tensor
 
 from paramsym.action import act
 from paramsym.discrete.family import DiscreteFamily
-from paramsym.discrete.groups import Permutations
+from paramsym.discrete.groups import Permutations, Signs
 from paramsym.element import GroupElement
 from paramsym.family import Family
 from paramsym.groups import HyperplaneFixing, Translation
@@ -24,6 +24,7 @@ from paramsym.orbit.canonical_rotations import rotations, turning
 from paramsym.orbit.canonical_shifts import orthogonal_shifts, shifting
 from paramsym.orbit.canonical_signs import signs
 from paramsym.orbit.coupling import overlaps_itself
+from paramsym.orbit.matching import Matching
 from paramsym.orbit.target import element_reaching
 from paramsym.orbit.target_joint import is_linear_space
 from paramsym.symmetry import Symmetry
@@ -35,6 +36,10 @@ QUIET = 32
 """Units of the parameters' eps below which, relative to what stands beside it, an entry that should
 be zero may be rounding."""
 
+FINER = 1e-3
+"""Sums of squares of float64 are equal below this part of what counts as degenerate: an order does
+not magnify rounding, as eigenvectors do."""
+
 
 class Fixing:
     """A point on its way, in float64, and what has been fixed so far.
@@ -44,8 +49,11 @@ class Fixing:
         seen: What the steps look at: `now`, without sums of readers that are fixed last.
         word: What moved it there.
         ties: Choices that nothing determined.
+        vague: Choices between what looked alike, on the way to another point.
+        trusted: Whether some choices on that way were left as they were.
         unfixed: Names of families without a rule.
         gap: The smallest gap of eigenvalues, relative to the largest.
+        eps: Relative rounding of the parameters.
     """
 
     def __init__(self, symmetry: Symmetry, params: Params) -> None:
@@ -56,16 +64,20 @@ class Fixing:
         self.seen = self.now
         self.word: list[tuple[AnyFamily, Tensor]] = []
         self.ties: list[str] = []
+        self.vague: list[str] = []
+        self.trusted = False
         self.unfixed: list[str] = []
         self.gap = 1.0
-        eps = max(torch.finfo(p.dtype).eps for p in params.values() if p.is_floating_point())
-        self._quiet = max(DEGENERATE, QUIET * eps)
+        self.eps = max(torch.finfo(p.dtype).eps for p in params.values() if p.is_floating_point())
+        self._quiet = max(DEGENERATE, QUIET * self.eps)
         self._exact = [f for f in symmetry if not f.exactness.as_eps_vanishes]
         self._shifting = [family for family in self._exact if shifting(family)]
         self._settled: set[str] = set()
         self._held: list[HeldGain] = []
         self._resting: list[Family] = []
         self._lopsided: set[str] = set()
+        self._formed: list[Family] = []
+        self._ordered: list[DiscreteFamily] = []
 
     @property
     def element(self) -> GroupElement:
@@ -91,6 +103,9 @@ class Fixing:
         """Biases of LayerNorms become 1, where readers have no bias; else sums are left aside."""
         for family in self._exact:
             if not isinstance(family.group, HyperplaneFixing):
+                continue
+            if not family.reads:  # maps along the mean: no bias of a norm stands for them
+                self.unfixed.append(family.name)
                 continue
             self._settled.add(family.name)
             g = bias_to_one(family, self.seen, self._quiet)
@@ -146,6 +161,8 @@ class Fixing:
     def orders(self) -> None:
         """Units are sorted."""
         ones = {gain.port.parameter for gain in self._held}
+        turned = frozenset[str]().union(*(family.moves for family in self._turned))
+        eps = max(self.eps, FINER * DEGENERATE)
         frames = {p.frame.parameter for f in self._turned for p in f.ports if p.frame is not None}
         for family in self.symmetry.discrete:
             if not isinstance(family.group, Permutations) or contained(family, self._exact, ones):
@@ -153,7 +170,8 @@ class Fixing:
             if family.moves & (frames - ones):
                 self.unfixed.append(family.name)
                 continue
-            self._find(lambda family=family: order(family, self.seen, self._quiet), family)
+            self._ordered.append(family)
+            self._find(lambda family=family: order(family, self.seen, eps, turned), family)
 
     def signs(self) -> None:
         """Signs that are left are chosen."""
@@ -162,13 +180,26 @@ class Fixing:
         for family, g in letters:
             self._move(family, g)
 
-    def sums(self) -> None:
+    def match(self, goal: "Fixing") -> None:
+        """Rotations, orders and signs are chosen anew, so that this is near another point."""
+        flips = [f for f in self.symmetry.discrete if isinstance(f.group, Signs)]
+        families = [*self._turned, *self._formed, *self._ordered, *flips]
+        matching = Matching(families, self.seen, goal.seen, max(self.eps, goal.eps))
+        matching.solve()
+        self.vague += matching.vague
+        self.trusted = matching.trusted
+        alike = self.seen is self.now
+        self.seen = matching.now
+        self.now = matching.now if alike else act(matching.word, self.now)
+        self.word += matching.word
+
+    def sums(self, toward: Params | None = None) -> None:
         """Sums of readers that were left aside."""
         self.seen = self.now
         for family in self._resting:
             self._find(
                 lambda family=family: readers_to_rest(
-                    family, self._shifting, self.now, self._quiet
+                    family, self._shifting, self.now, self._quiet, toward
                 ),
                 family,
             )
@@ -214,6 +245,7 @@ class Fixing:
         discrete = self.symmetry.discrete
         if not any(family.moves & other.moves for other in (*others, *discrete)):
             self._settled.add(family.name)
+            self._formed.append(family)
             self._find(lambda: normal_form(family, self.seen), family)
             return None
         taken = [other for other in others if other.name in self._lopsided]
@@ -223,6 +255,19 @@ class Fixing:
         else:
             self._lopsided.add(family.name)
         return side
+
+
+def fixed(symmetry: Symmetry, params: Params) -> Fixing:
+    """All steps but the last, `sums`."""
+    point = Fixing(symmetry, params)
+    point.gains()
+    point.hyperplanes()
+    point.shifts()
+    point.scales()
+    point.rotations()
+    point.orders()
+    point.signs()
+    return point
 
 
 def _free(symmetry: Symmetry, families: list[Family]) -> Symmetry:

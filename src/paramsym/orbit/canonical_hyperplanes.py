@@ -46,10 +46,15 @@ def without_sums(family: Family, params: Params) -> dict[str, Tensor]:
 
 
 def readers_to_rest(
-    family: Family, shifts: Sequence[Family], params: Params, quiet: float
+    family: Family,
+    shifts: Sequence[Family],
+    params: Params,
+    quiet: float,
+    toward: Params | None = None,
 ) -> tuple[Tensor, list[str]]:
     """The element after which the readers' sums m are orthogonal to what their parts of mean zero
-    span, have norm 1, and a positive fixed combination; and what is not determined.
+    span, have norm 1, and a positive fixed combination (or, with `toward`, product with the sums
+    there); and what is not determined.
 
     With w = v + (σ/n)1 and 1ᵀv = 0, m becomes (m − nR⊥ᵀv)/(1 + σ). Readers whose sums a family of
     shifts removes are left out.
@@ -62,7 +67,11 @@ def readers_to_rest(
     left = m - n * (rest.mT @ y)[..., 0]
     size = left.norm(dim=-1)
     alive = size > quiet * (rows.flatten(1).norm(dim=1) * n**0.5)
-    total = left @ fixed_directions(left.shape[-1:])
+    if toward is None:
+        total = left @ fixed_directions(left.shape[-1:])
+    else:
+        there = torch.cat([_own(port, shifts, toward) for port in _readers(family)], -1)
+        total = (left * there.sum(1)).sum(-1)
     ties = []
     if bool((alive & (total.abs() <= quiet * size)).any()):
         ties.append(f"{family.name!r}: signs that nothing fixes")

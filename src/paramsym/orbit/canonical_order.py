@@ -13,9 +13,8 @@ from paramsym.ports import Port
 
 Params = Mapping[str, Tensor]
 
-FINER = 1e-3
-"""Sums of squares count as equal below this part of what counts as zero elsewhere: sorting does not
-magnify rounding, as eigenvectors do."""
+SMALL = 1e-2
+"""Typical entries below this part of those beside them do not take part in an order."""
 
 
 def contained(family: DiscreteFamily, families: Sequence[Family], ones: Collection[str]) -> bool:
@@ -56,21 +55,72 @@ def _coordinates(port: Port, rows: Tensor, space: Family) -> Tensor | None:
     return None
 
 
-def order(family: DiscreteFamily, params: Params, quiet: float) -> tuple[Tensor, list[str]]:
-    """The permutation that sorts units by their sum of squares, descending, and the ties.
+def order(
+    family: DiscreteFamily, params: Params, eps: float, turned: Collection[str]
+) -> tuple[Tensor, list[str]]:
+    """The permutation to the canonical order, and the ties.
 
-    Sums of squares do not change under signs and orders of the spaces on the other sides.
+    Units are halved by a first key, the larger half before the smaller; each half by a second, and
+    so on. Keys are fixed combinations of numbers that do not change under signs and orders of the
+    spaces on the other sides: sums of squares, and of other powers where no rotation is left there.
+    Only units at a border can be confused, of which there are h − 1 with different keys, instead of
+    h²/2 pairs with one (docs/derivations.md §34).
+
+    Args:
+        family: Permutations.
+        params: Parameter dict.
+        eps: Relative rounding of the parameters.
+        turned: Parameters whose rows are known up to rotations only.
     """
-    rows = [port.rows(params[port.parameter]).double() for port in family.ports]
-    sums = torch.stack([r.square().sum(-1) for r in rows])
-    # Weighted, so that balanced writers and readers do not count as one.
-    weights = 1 + fixed_directions(sums.shape[:1]).abs()
-    key = (weights[:, None, None] * sums).sum(0)
-    g = key.argsort(dim=-1, descending=True, stable=True)
-    sorted_key = key.gather(-1, g)
-    near = sorted_key[:, :-1] - sorted_key[:, 1:] <= FINER * quiet * sorted_key[:, :1]
-    near = near & (sorted_key[:, 1:] > 0)
+    features, rounding = _features(family, params, eps, turned)
+    features, alive = features.flatten(1), (features[0] > 0).flatten()
+    copies, n = family.group.copies, family.group.n
+    part = torch.arange(copies).repeat_interleave(n)
+    units = torch.arange(copies * n)
+    tied: set[tuple[int, int]] = set()
+    for level in range((n - 1).bit_length()):
+        weights = 1 + fixed_directions((level + 1, len(features)))[level].abs()
+        key = (weights[:, None] * features[:, units]).sum(0)
+        by_key = key.argsort(descending=True, stable=True)
+        units = units[by_key[part[by_key].argsort(stable=True)]]
+        # Where each unit stands in its part, which is now contiguous, and which half that is.
+        sizes = torch.bincount(part)
+        starts = sizes.cumsum(0) - sizes
+        place = torch.arange(copies * n) - starts[part]
+        half = (sizes + 1) // 2
+        late = place >= half[part]
+        last = (starts + half - 1)[sizes > 1]
+        ends = weights[:, None, None] * features[:, torch.stack([units[last], units[last + 1]])]
+        noise = (rounding[:, None] * ends[:, 0]).sum(0)
+        near = (ends[:, 0] - ends[:, 1]).sum(0) <= noise
+        near = near & alive[units[last]] & alive[units[last + 1]]
+        tied |= {(int(units[i]), int(units[i + 1])) for i in last[near].tolist()}
+        part = torch.unique_consecutive(2 * part + late, return_inverse=True)[1]
     ties = []
-    if bool(near.any()):
-        ties.append(f"{family.name!r}: {int(near.sum())} pairs of units with equal sums of squares")
+    if tied:
+        ties.append(
+            f"{family.name!r}: {len(tied)} pairs of units that sums of squares and other powers of "
+            "their weights do not tell apart"
+        )
+    g = units.reshape(copies, n) - n * torch.arange(copies)[:, None]
     return g.reshape(family.group.shape), ties
+
+
+def _features(
+    family: DiscreteFamily, params: Params, eps: float, turned: Collection[str]
+) -> tuple[Tensor, Tensor]:
+    """Numbers `[features, copies, n]` of each unit, the first a sum of the others and 0 for those
+    without weights, and the relative rounding of each."""
+    held = [(port, port.rows(params[port.parameter]).double().abs()) for port in family.ports]
+    sizes = torch.stack([rows.square().mean().sqrt() for _, rows in held])
+    found, noise = [], []
+    for (port, rows), size in zip(held, sizes, strict=True):
+        # A bias that is small beside the rest may be what rounding left of larger numbers.
+        if size <= SMALL * sizes.max():
+            continue
+        for power in (2.0,) if port.parameter in turned else (2.0, 1.0, 4.0):
+            sums = rows.pow(power).sum(-1)
+            found.append(sums / sums.mean().clamp_min(torch.finfo(torch.float64).tiny))
+            noise.append(eps * power * float(sizes.max() / size) / port.width**0.5)
+    features = torch.stack([torch.stack(found).sum(0), *found])
+    return features, torch.tensor([max(noise), *noise], dtype=torch.float64)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from paramsym.element import GroupElement
-from paramsym.orbit.canonical_fixing import Fixing
+from paramsym.orbit.canonical_fixing import fixed
 from paramsym.parameters import check_params
 from paramsym.symmetry import Symmetry
 
@@ -24,7 +24,7 @@ class Canonical:
         params: The parameters there, in float64; they compute the same function.
         element: What moved them there.
         ties: Choices that are not determined by the model: equal singular values, units that no
-            invariant tells apart, signs that nothing fixes. With one, another point of the same
+            key tells apart, signs that nothing fixes. With one, another point of the same
             orbit may get another canonical point.
         unfixed: Families whose gauge is not fixed, because no rule here covers them.
         condition: By how much it magnifies a relative error of the parameters at most, up to a
@@ -56,11 +56,12 @@ def canonical(symmetry: Symmetry, params: Params) -> Canonical:
        and else RRᵀ = I or WWᵀ = I for a side of full rank that it shares.
     4. Rotations that are left make WWᵀ (with RRᵀ, for O(n)) diagonal, descending: a singular value
        decomposition of the map that the space passes on.
-    5. Units that may change places are sorted by their sum of squares, descending.
+    5. Units that may change places are halved by sums of squares and other powers of their weights,
+       and the halves again, by another combination each time.
     6. Of every sign that may change, a fixed combination of the weights it multiplies is positive.
 
-    Each step is O(h³) a family at most (docs/derivations.md §25 and §30). Families that are exact
-    as ε → 0 only are left alone.
+    Each step is O(h³) a family at most (docs/derivations.md §25, §30 and §34). Families that are
+    exact as ε → 0 only are left alone.
 
     Args:
         symmetry: The model's symmetry.
@@ -74,14 +75,7 @@ def canonical(symmetry: Symmetry, params: Params) -> Canonical:
         ArithmeticError: If coupled families are not balanced together.
     """
     check_params(params, symmetry.parameters, values=True)
-    point = Fixing(symmetry, params)
-    point.gains()
-    point.hyperplanes()
-    point.shifts()
-    point.scales()
-    point.rotations()
-    point.orders()
-    point.signs()
+    point = fixed(symmetry, params)
     point.sums()
     element, unfixed = point.element, tuple(dict.fromkeys(point.unfixed))
     condition = element.condition() / point.gap

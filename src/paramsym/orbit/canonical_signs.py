@@ -25,7 +25,11 @@ NONE = -1
 
 
 def signs(
-    families: Sequence[Family], discrete: Sequence[DiscreteFamily], params: Params, quiet: float
+    families: Sequence[Family],
+    discrete: Sequence[DiscreteFamily],
+    params: Params,
+    quiet: float,
+    toward: Params | None = None,
 ) -> tuple[list[tuple[AnyFamily, Tensor]], list[str]]:
     """Elements after which a fixed combination of the entries that each sign multiplies is
     positive, and what nothing fixes.
@@ -39,11 +43,13 @@ def signs(
         discrete: Discrete families; those of signs are taken.
         params: Parameter dict at the eigenbases.
         quiet: Relative size below which entries may be rounding of zero, and say nothing.
+        toward: Parameters that differ by signs only: their entries are the combination then, so
+            that no terms cancel.
     """
     signed = [*families, *(f for f in discrete if isinstance(f.group, Signs))]
     if not signed:
         return [], []
-    problem = _Problem(signed, params, quiet)
+    problem = _Problem(signed, params, quiet, toward)
     problem.solve()
     return problem.elements(), problem.ties()
 
@@ -51,9 +57,12 @@ def signs(
 class _Problem:
     """Unknown signs, numbered family by family, and what the entries say about them."""
 
-    def __init__(self, families: Sequence[AnyFamily], params: Params, quiet: float) -> None:
+    def __init__(
+        self, families: Sequence[AnyFamily], params: Params, quiet: float, toward: Params | None
+    ) -> None:
         self.families = families
         self.params = params
+        self.toward = toward
         self.quiet = quiet
         self.widths = [_unknowns(family) for family in families]
         starts = torch.tensor([0, *(copies * n for copies, n in self.widths)]).cumsum(0).tolist()
@@ -133,11 +142,14 @@ class _Problem:
     def _said(self, name: str, most: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """For each set of unknown signs that multiply entries of a parameter: the signs, `[most,
         sets]`, a fixed combination of the entries, and whether it is clear of zero."""
-        values, ids = self._entries(name)
+        values, ids = self._entries(name, self.params)
         state = self._state(ids)
         count = (state == 0).sum(0)
         chosen = count > 0 if most is None else (count > 0) & (count <= most)
-        weights = fixed_directions((values.numel(),))[chosen]
+        if self.toward is None:
+            weights = fixed_directions((values.numel(),))[chosen]
+        else:
+            weights = self._entries(name, self.toward)[0][chosen]
         values, ids, state = values[chosen], ids[:, chosen], state[:, chosen]
         unknown = torch.where(state == 0, ids, NONE).sort(0, descending=True).values
         if most == 1:
@@ -151,7 +163,10 @@ class _Problem:
         # An entry that is rounding of zero says nothing: it is small beside others of its signs.
         least = torch.where(sets >= 0, self.sizes[sets.clamp_min(0)], torch.inf).amin(0)
         loud = squares > self.quiet**2 * least
-        clear = loud & (totals.abs() > self.quiet * squares.sqrt())
+        sizes = squares.sqrt()
+        if self.toward is not None:
+            sizes = sizes * zeros.index_add(0, of, weights.square()).sqrt()
+        clear = loud & (totals.abs() > self.quiet * sizes)
         return sets[:, loud], totals[loud], clear[loud]
 
     def _unread(self) -> list[str]:
@@ -172,24 +187,22 @@ class _Problem:
         """For every sign the sum of squares of the entries that it multiplies."""
         total = torch.zeros(self.count + 1, dtype=torch.float64)
         for name in self.names:
-            values, ids = self._entries(name)
+            values, ids = self._entries(name, self.params)
             for row in ids:
                 total.index_add_(0, row.where(row >= 0, self.count), values.square())
         return total[:-1]
 
-    def _entries(self, name: str) -> tuple[Tensor, Tensor]:
+    def _entries(self, name: str, params: Params) -> tuple[Tensor, Tensor]:
         """The entries `[size]` of a parameter in the coordinates of the eigenbases, and the signs
         `[most, size]` that multiply each, −1 where there are fewer."""
-        values = self.params[name].double()
+        values = params[name].double()
         layers: list[Tensor] = []
         for family, port in self._ports(name):
             if isinstance(family, Family) and isinstance(family.group, Orthogonal):
                 basis = axes(family)
                 rest = basis.new_full((len(basis), 1), len(basis) ** -0.5)
                 basis = torch.cat([basis, rest], 1)[:, : len(basis)]
-                values = port.put(
-                    values, basis.mT @ framed_rows(port, {**self.params, name: values})
-                )
+                values = port.put(values, basis.mT @ framed_rows(port, {**params, name: values}))
             layers.append(self._layer(port, self._of_rows(family), values))
             layers += self._through_gain(port, values)
         ids = torch.stack([layer.flatten() for layer in layers])

@@ -8,13 +8,18 @@ import torch
 from torch import Tensor
 
 from paramsym.element import GroupElement
-from paramsym.orbit.canonical_point import Canonical, canonical
+from paramsym.orbit.canonical_fixing import Fixing, fixed
+from paramsym.orbit.rounding import in_units_of_rounding
+from paramsym.parameters import check_params
 from paramsym.symmetry import Symmetry
 
 Params = Mapping[str, Tensor]
 
-ROUNDING = 64
-"""Units of eps times the condition up to which a distance of canonical points can be rounding."""
+ROUNDING = 32
+"""Units of what rounding does to a parameter, up to which a difference can be rounding."""
+
+CLEARER = 8
+"""How many times farther than a point of the orbit another one must be to lie beside it."""
 
 CHECK_SEED = 20230501
 CHECK_SCALE = 0.3
@@ -28,13 +33,18 @@ class SameOrbit:
     Attributes:
         holds: `True`, `False`, or `None` where it is undecided.
         element: Moves the first to the second, where it holds.
-        distance: Of the canonical points, relative to their size.
+        nearest: Moves the first as near to the second as is found, where it does not hold too: what
+            to do before the weights of two models are averaged or compared.
+        distance: Between the two after gains, shifts and scales are fixed in both and rotations,
+            orders and signs bring the first as near to the second as is found; relative to their
+            size.
         reason: In words, why it does not hold or is undecided.
     """
 
     holds: bool | None
     element: GroupElement | None
     distance: float
+    nearest: GroupElement
     reason: str = ""
 
     def __bool__(self) -> bool:
@@ -46,84 +56,111 @@ def same_orbit(
 ) -> SameOrbit:
     """Whether `b` is `a` moved by a group element, discrete symmetries included.
 
-    Families that are exact as ε → 0 only are left out.
+    Gains, shifts and scales are fixed in both as for `canonical`. Rotations, orders and signs are
+    those that bring `a` to `b`, each found where the others are known (docs/derivations.md §34), so
+    that neither near ties nor the precision of the parameters is in the way. Families that are
+    exact as ε → 0 only are left out.
 
     Args:
         symmetry: The symmetry of both.
         a: Parameter dict.
         b: Parameter dict.
-        tolerance: Relative distance of the canonical points that counts as rounding. By default
-            what the precision of the parameters and the condition of their canonical points
-            explain, and never more than √eps: above that it is undecided.
+        tolerance: Relative distance that counts as rounding. By default every parameter may differ
+            by what random rounding of `a` and `b` does to it, in norm and in its largest entry.
 
     Returns:
-        It holds where the canonical points agree, which proves it, by the element. It does not
-        where they differ and both are unique; where one is not, a difference says nothing. Before
-        it says no, `a` is moved by a random element and must have the same canonical point again.
+        It holds where an element brings `a` to `b`, which proves it. It does not where none is
+        found, each step to it was determined, and a random point of the orbit of `a` near `b`, in
+        the same precision, is found by the same steps. Else it is undecided.
 
     Raises:
         ValueError: As for `canonical`.
     """
-    first, second = canonical(symmetry, a), canonical(symmetry, b)
-    distance, worst = _apart(first, second)
-    eps = max(torch.finfo(p.dtype).eps for q in (a, b) for p in q.values() if p.is_floating_point())
-    explained = ROUNDING * eps * max(first.condition, second.condition)
-    if distance <= (min(explained, eps**0.5) if tolerance is None else tolerance):
-        return SameOrbit(True, second.element.inverse() @ first.element, distance)
-    differ = f"the canonical points differ by {distance:.1e}, most in {worst!r}"
-    left = dict.fromkeys((*first.ties, *second.ties, *first.unfixed, *second.unfixed))
-    if left:
-        reason = "the canonical points differ, but are not unique: " + "; ".join(left)
-        return SameOrbit(None, None, distance, reason)
-    if tolerance is None and distance <= explained:
-        reason = f"{differ}, and rounding may be {explained:.1e}: singular values are nearly equal"
-        return SameOrbit(None, None, distance, reason)
-    again = _elsewhere(symmetry, a, first)
-    if again > max(explained, tolerance or 0.0):
+    goal = _fixed(symmetry, b)
+    start, units, distance, worst = _brought(symmetry, a, b, goal)
+    g = goal.element.inverse() @ start.element
+    if units <= ROUNDING if tolerance is None else distance <= tolerance:
+        return SameOrbit(True, g, distance, g)
+    differ = f"the nearest points found differ by {distance:.1e}, most in {worst!r}"
+    unsure = [*start.unfixed, *goal.unfixed, *start.vague]
+    if start.trusted:
+        unsure += [*start.ties, *goal.ties]
+    if unsure:
+        reason = f"{differ}, but they are not unique: {'; '.join(dict.fromkeys(unsure))}"
+        return SameOrbit(None, None, distance, g, reason)
+    if units <= ROUNDING:
+        return SameOrbit(None, None, distance, g, f"{differ}, which rounding alone may do")
+    usual = _elsewhere(symmetry, a, b, g)
+    if usual > ROUNDING or units <= CLEARER * usual:
         reason = (
-            f"{differ}, but that of `a` itself changes by {again:.1e} along its orbit; "
-            "please report it"
+            f"{differ}, {units:.1e} times what rounding does, but along the orbit of `a` itself it "
+            f"is {usual:.1e} times: the parameters are too ill-conditioned, or a gauge is not "
+            "fixed; please report the latter"
         )
-        return SameOrbit(None, None, distance, reason)
-    return SameOrbit(False, None, distance, differ)
-
-
-def _elsewhere(symmetry: Symmetry, params: Params, there: Canonical) -> float:
-    """How far the canonical point of the parameters moved by a random element is from theirs."""
-    exact = [f.name for f in symmetry if not f.exactness.as_eps_vanishes]
-    chosen = symmetry.select(*exact, *(f.name for f in symmetry.discrete))
-    rng = torch.Generator().manual_seed(CHECK_SEED)
-    g = chosen.sample(CHECK_SCALE, generator=rng, discrete=True)
-    exactly = {k: p.double() if p.is_floating_point() else p for k, p in params.items()}
-    return _apart(there, canonical(symmetry, chosen.act(g, exactly)))[0]
+        return SameOrbit(None, None, distance, g, reason)
+    return SameOrbit(False, None, distance, g, differ)
 
 
 def orbit_distance(symmetry: Symmetry, a: Params, b: Params) -> float:
-    """The Euclidean distance ‖c(a) − c(b)‖ of the canonical points of two models.
+    """The Euclidean distance ‖k·a' − b'‖ of two models with gains, shifts and scales fixed.
 
-    It is a distance of orbits: 0 on one orbit, symmetric, and with the triangle inequality. It is
-    an upper bound of the smallest distance between balanced points of the two orbits, and not that
-    distance itself: canonical points jump where units or singular values change their order.
+    k is the rotation, order and sign of everything that brings them nearest, as far as is found. It
+    is 0 on one orbit and symmetric, and never more than the distance of the canonical points. The
+    smallest one over all k is a metric of orbits, of which this is an upper bound.
 
     Raises:
-        ValueError: As for `canonical`, or if a canonical point is not unique, so that the distance
-            would depend on the point of the orbit.
+        ValueError: As for `canonical`, or if a gauge is not fixed or a choice not determined, so
+            that the distance would depend on the point of the orbit.
     """
-    first, second = canonical(symmetry, a), canonical(symmetry, b)
-    for argument, point in (("a", first), ("b", second)):
-        if not point.is_unique:
-            raise ValueError(
-                f"`{argument}` has no unique canonical point: "
-                f"{'; '.join((*point.ties, *point.unfixed))}. Leave such families out with "
-                "`symmetry.select(...)`."
-            )
-    return float(torch.stack([(first.params[k] - second.params[k]).norm() for k in first.params
-                              if first.params[k].is_floating_point()]).norm())  # fmt: skip
+    first, second = _fixed(symmetry, a), _fixed(symmetry, b)
+    found = []
+    for one, other, goal in ((a, b, second), (b, a, first)):
+        start, _, distance, _ = _brought(symmetry, one, other, goal)
+        unsure = [*start.vague, *start.ties * start.trusted]
+        for argument, names in (("a", first.unfixed), ("b", second.unfixed), ("a", unsure)):
+            if names:
+                raise ValueError(
+                    f"`{argument}` has no unique canonical point: {'; '.join(names)}. Leave such "
+                    "families out with `symmetry.select(...)`."
+                )
+        found.append(distance * _size(goal.now))
+    return min(found)
 
 
-def _apart(first: Canonical, second: Canonical) -> tuple[float, str]:
-    """Distance relative to the size of the points, and the parameter that differs most."""
-    names = [k for k, p in first.params.items() if p.is_floating_point()]
-    gaps = torch.stack([(first.params[k] - second.params[k]).norm() for k in names])
-    size = torch.stack([first.params[k].norm() for k in names]).norm()
-    return float(gaps.norm() / size), names[int(gaps.argmax())]
+def _fixed(symmetry: Symmetry, params: Params) -> Fixing:
+    check_params(params, symmetry.parameters, values=True)
+    point = fixed(symmetry, params)
+    point.sums()
+    return point
+
+
+def _brought(
+    symmetry: Symmetry, a: Params, b: Params, goal: Fixing
+) -> tuple[Fixing, float, float, str]:
+    """`a` brought to the canonical point of `b`, and its distance to it: in units of rounding,
+    relative, and in which parameter it is the largest."""
+    check_params(a, symmetry.parameters, values=True)
+    start = fixed(symmetry, a)
+    start.match(goal)
+    start.sums(goal.now)
+    gaps = {k: (p - goal.now[k]).norm() for k, p in start.now.items() if p.is_floating_point()}
+    distance = float(torch.stack(list(gaps.values())).norm()) / _size(goal.now)
+    units = in_units_of_rounding([(start, a), (goal, b)])
+    return start, units, distance, max(gaps, key=lambda k: float(gaps[k]))
+
+
+def _elsewhere(symmetry: Symmetry, a: Params, b: Params, g: GroupElement) -> float:
+    """How far `a` is from where a random element moves it that starts near `b`, in units of
+    rounding, all in the precision of `b`."""
+    exact = [f.name for f in symmetry if not f.exactness.as_eps_vanishes]
+    chosen = symmetry.select(*exact, *(f.name for f in symmetry.discrete))
+    rng = torch.Generator().manual_seed(CHECK_SEED)
+    random = chosen.sample(CHECK_SCALE, generator=rng, discrete=True)
+    alike = {k: p.to(b[k].dtype) for k, p in a.items()}
+    there = chosen.act(random, chosen.act(g, alike))
+    return _brought(symmetry, a, there, _fixed(symmetry, there))[1]
+
+
+def _size(params: Params) -> float:
+    sizes = [p.norm() for p in params.values() if p.is_floating_point()]
+    return float(torch.stack(sizes).norm())
