@@ -4,8 +4,9 @@ import pytest
 import torch
 
 import paramsym as ps
-from paramsym.action import act, pairings, tangent
+from paramsym.action import act, tangent
 from paramsym.groups import Group, LowRank
+from paramsym.moment_map import pairings
 from tests.laws.measure import EPS
 from tests.laws.subject import normal
 

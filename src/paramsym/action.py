@@ -1,4 +1,4 @@
-"""How families act: on parameters, infinitesimally, and dually by the moment map.
+"""How families act on parameters, and infinitesimally.
 
 Functions over `Family` values and parameter dicts. They are pure, read names and shapes only, and
 so run under `torch.func` (grad, vmap, jvp) on any floating dtype and device.
@@ -13,8 +13,8 @@ from paramsym.discrete.family import DiscreteFamily
 from paramsym.family import Family
 from paramsym.groups import LowRank
 from paramsym.ports import Port
-from paramsym.rows import RowsOf, is_plain, row_dots, rows_of, scale, summable
-from paramsym.sharded import aligned, here, opened, summed, through
+from paramsym.rows import is_plain, scale
+from paramsym.sharded import here, through
 
 Letter = Tensor | LowRank
 """An element of a family's group: a tensor of its shape, or matrices in factors."""
@@ -197,119 +197,11 @@ def tangent(
     return field
 
 
-def moments(
-    families: Iterable[Family], params: Mapping[str, Tensor], covector: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
-    """Moment map: for each family the element P of the dual algebra with ⟨covector, M·θ⟩ = ⟨P, M⟩
-    for all M.
-
-    It is the adjoint of `tangent`. With the covector θ its symmetric part is the conserved
-    quantity Q (eq. (12)); with ∇L it vanishes (Proposition 3.4); with a velocity its antisymmetric
-    part is the angular momentum (eq. (13)).
-
-    Args:
-        families: The families; only parameters that they move or read are looked up.
-        params: Parameter dict.
-        covector: Dict of tensors shaped like the parameters.
-
-    Returns:
-        For each family a tensor of its group's shape, projected onto the algebra.
-    """
-    families = list(families)
-    ports = [port for family in families if family.group.diagonal for port in family.ports]
-    dots = row_dots(ports, params, covector)
-    return {family.name: _moment(family, params, covector, dots) for family in families}
-
-
-def pairings(
-    parts: Iterable[tuple[Family, Letter]],
-    params: Mapping[str, Tensor],
-    covector: Mapping[str, Tensor],
-) -> dict[str, float]:
-    """For each family ⟨covector, M·θ⟩, without forming M·θ.
-
-    Args:
-        parts: Families and elements of their Lie algebras.
-        params: Parameter dict.
-        covector: Dict of tensors shaped like the parameters.
-    """
-    parts = list(parts)
-    small = moments((f for f, M in parts if isinstance(M, Tensor)), params, covector)
-    return {
-        family.name: float((small[family.name] * M.to(small[family.name])).sum())
-        if isinstance(M, Tensor)
-        else _low_rank_pairing(family, M, params, covector)
-        for family, M in parts
-    }
-
-
-def _low_rank_pairing(
-    family: Family, M: LowRank, params: Mapping[str, Tensor], covector: Mapping[str, Tensor]
-) -> float:
-    total = 0.0
-    for port in family.ports:
-        x, y = params[port.parameter], covector[port.parameter]
-        rho = _in_frame((-M.mT if port.dual else M).to(x), port, params)
-        total += float(rho.pairing(port.rows(y), port.rows(x)))
-    return total
-
-
-def moment(family: Family, params: Mapping[str, Tensor], covector: Mapping[str, Tensor]) -> Tensor:
-    """The moment map of one family."""
-    return moments([family], params, covector)[family.name]
-
-
-def _moment(
-    family: Family,
-    params: Mapping[str, Tensor],
-    covector: Mapping[str, Tensor],
-    dots: Mapping[RowsOf, Tensor],
-) -> Tensor:
-    group = family.group
-    linear: Tensor | None = None
-    for port in family.ports:
-        if group.diagonal:
-            degree = -port.degree if port.dual else port.degree
-            share = degree * port.collect(dots[rows_of(port)])
-        else:
-            share = _matrix_moment(port, params, covector)
-        linear = share if linear is None else linear + share.to(linear.device)
-    translation: Tensor | None = None
-    for term in family.terms:
-        share = term.adjoint(term.target.read(covector), params)
-        shape = group.translation_shape
-        share = (
-            share.reshape(shape) if term.view else share.expand(*shape[: share.ndim - 1], group.n)
-        )
-        if linear is not None:
-            share = share.to(linear.device)
-        translation = share if translation is None else translation + share.to(translation.device)
-    if group.translates and translation is None:
-        assert linear is not None
-        translation = linear.new_zeros(linear.shape[:2])
-    return group.project(group.from_parts(linear, translation))
-
-
-def _matrix_moment(
-    port: Port, params: Mapping[str, Tensor], covector: Mapping[str, Tensor]
-) -> Tensor:
-    tensor = params[port.parameter]
-    cut = opened(tensor, port.whole_axes(tensor.shape))
-    part, other = here(cut), here(aligned(covector[port.parameter], cut))
-    own = port.on_part(part.shape, tensor.shape)
-    x, y = own.rows(summable(part)), own.rows(summable(other))
-    if port.frame is not None:
-        gain = port.frame.diagonal(params, *port.index.shape[:2]).to(x.device)
-        x, y = (x * gain, y / gain) if port.dual else (x / gain, y * gain)
-    share = -(x @ y.mT) if port.dual else y @ x.mT
-    return summed(share, cut)
-
-
 def _framed(rho: Letter, port: Port, params: Mapping[str, Tensor], rows: Tensor) -> Tensor:
     """Apply a matrix to rows, conjugated by the port's frame; readers by the dual gain."""
     rho = rho.to(rows)
     if isinstance(rho, LowRank):
-        return _in_frame(rho, port, params) @ rows
+        return in_frame(rho, port, params) @ rows
     if port.frame is None:
         if rho.shape[-1] == 1:
             return rho * rows
@@ -319,7 +211,8 @@ def _framed(rho: Letter, port: Port, params: Mapping[str, Tensor], rows: Tensor)
     return (rho @ (rows * gain)) / gain if port.dual else gain * (rho @ (rows / gain))
 
 
-def _in_frame(rho: LowRank, port: Port, params: Mapping[str, Tensor]) -> LowRank:
+def in_frame(rho: LowRank, port: Port, params: Mapping[str, Tensor]) -> LowRank:
+    """A matrix on a port's rows, conjugated by its frame; readers by the dual gain."""
     if port.frame is None:
         return rho
     gain = port.frame.diagonal(params, *port.index.shape[:2]).to(rho.left)

@@ -1,6 +1,6 @@
 """What training conserves: Q and angular momentum.
 
-Both are readings of the moment map (`action.moment`). One convention holds everywhere: Q_M(θ) =
+Both are readings of the moment map (`moment_map`). One convention holds everywhere: Q_M(θ) =
 ⟨θ, M·θ⟩, eq. (12), writers minus readers, without a factor ½. Stacked over the symmetric generators
 of a hidden space this is VVᵀ + bbᵀ − α UᵀU.
 """
@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
-from paramsym.action import moments
 from paramsym.family import Family
+from paramsym.moment_map import moments
 
 
 def conserved(families: Iterable[Family], params: Mapping[str, Tensor]) -> dict[str, Tensor]:

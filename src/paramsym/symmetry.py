@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, final
 import torch
 from torch import Tensor, nn
 
-from paramsym import action, conserved
+from paramsym import action, conserved, moment_map
 from paramsym.discrete.family import DiscreteFamily
 from paramsym.element import AlgebraElement, GroupElement
 from paramsym.family import Family
@@ -391,7 +391,7 @@ class Symmetry:
         """For each family the P with ⟨covector, M·θ⟩ = ⟨P, M⟩; zero for covector ∇L (Prop. 3.4)."""
         self._check(params)
         check_params(covector, self.parameters, argument="covector")
-        return action.moments(self.families, params, covector)
+        return moment_map.moments(self.families, params, covector)
 
     # -- what training conserves ---------------------------------------------------------------
 
@@ -437,7 +437,7 @@ class Symmetry:
                     "function's, or its field is not a gradient. "
                     "`symmetry.conserved(params)` lists the families that have one."
                 )
-            P = action.moment(family, params, params)
+            P = moment_map.moment(family, params, params)
             share = (P * part.to(P)).sum()
             total = share if total is None else total + share.to(total.device)
         return torch.zeros(()) if total is None else total

@@ -9,7 +9,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-from paramsym import action, rows, sharded, symmetry
+from paramsym import moment_map, rows, sharded, symmetry
 from tests.laws.measure import EPS
 from tests.laws.subjects import subject
 from tests.sharded.agreement import acting, conserving
@@ -39,11 +39,11 @@ def _faulty(name: str) -> float:
     relu, linear = subject("dense relu"), subject("dense identity")
     faults: dict[str, tuple[object, str, object, Callable[[], float]]] = {
         "no sum over processes, matrices": (
-            *(action, "summed", _local_sums),
+            *(moment_map, "summed", _local_sums),
             lambda: conserving(linear, place),
         ),
         "one process's sum, matrices": (
-            *(action, "summed", _first_share),
+            *(moment_map, "summed", _first_share),
             lambda: conserving(linear, place),
         ),
         "one process's sum, scalings": (

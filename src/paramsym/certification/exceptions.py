@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from paramsym.action import moment, tangent
+from paramsym.action import tangent
 from paramsym.certification.axes import NullAxis, null_axes, units_of
 from paramsym.certification.certificate import LocalFamily, Unit
 from paramsym.certification.jacobian import Jacobian, Params
@@ -21,6 +21,7 @@ from paramsym.certification.measuring import Measured
 from paramsym.certification.null_space import pivoted
 from paramsym.family import Family
 from paramsym.groups import GeneralLinear, PositiveScaling
+from paramsym.moment_map import moment
 from paramsym.ports import Port
 
 ROWS = 384

@@ -12,13 +12,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from paramsym.action import Letter, act, pairings
+from paramsym.action import Letter, act
 from paramsym.discovery.point import Point
 from paramsym.discovery.points import Points
 from paramsym.discovery.recording import TORCH, Record, Recording
 from paramsym.discovery.responding import silent_families
 from paramsym.family import Exactness, Family
 from paramsym.groups import LowRank
+from paramsym.moment_map import pairings
 from paramsym.symmetry import Verification
 
 SCALE = 0.1

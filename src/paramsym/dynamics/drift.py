@@ -10,8 +10,8 @@ from typing import final
 
 from torch import Tensor
 
-from paramsym.action import moment, moments
 from paramsym.family import Family
+from paramsym.moment_map import moment, moments
 
 
 def gradient_descent_step(

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from paramsym.action import moment
 from paramsym.family import Family
+from paramsym.moment_map import moment
 
 Params = Mapping[str, Tensor]
 

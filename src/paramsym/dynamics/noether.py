@@ -25,9 +25,9 @@ import torch
 from scipy.interpolate import CubicSpline
 from torch import Tensor
 
-from paramsym.action import moment
 from paramsym.conserved import angular_momentum
 from paramsym.family import Family
+from paramsym.moment_map import moment
 
 Params = Mapping[str, Tensor]
 

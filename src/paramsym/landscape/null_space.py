@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 from torch.func import grad, vmap
 
-from paramsym.action import moment, tangent
+from paramsym.action import tangent
 from paramsym.landscape.coordinates import Coordinates
 from paramsym.landscape.expansion import Expansion, Loss, expand
 from paramsym.landscape.hessian import EPS, dense
+from paramsym.moment_map import moment
 from paramsym.orbit_dimension import DENSE_LIMIT
 from paramsym.parameters import check_params
 from paramsym.symmetry import Symmetry

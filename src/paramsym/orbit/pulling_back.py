@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from paramsym.action import act, moments
+from paramsym.action import act
 from paramsym.family import Family
 from paramsym.landscape.precision import DoublePrecision
+from paramsym.moment_map import moments
 
 Params = dict[str, Tensor]
 Objective = Callable[[Params], Tensor]

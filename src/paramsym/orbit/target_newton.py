@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from paramsym.action import moment, moments, tangent
+from paramsym.action import tangent
 from paramsym.family import Family
+from paramsym.moment_map import moment, moments
 from paramsym.orbit.target_matrices import lyapunov, symmetric_exp
 from paramsym.orbit.target_spaces import as_element, grams, linear_part
 

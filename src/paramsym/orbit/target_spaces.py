@@ -6,9 +6,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from paramsym.action import moment
 from paramsym.family import Family
 from paramsym.groups import Affine
+from paramsym.moment_map import moment
 from paramsym.orbit.target_matrices import definite, newton, scalar_target
 from paramsym.orbit.target_normal_form import construct
 from paramsym.orbit.target_ranks import Ranks, inertia

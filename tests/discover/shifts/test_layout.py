@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import paramsym as ps
-from paramsym.action import act, moment, tangent
+from paramsym.action import act, tangent
 from paramsym.discovery.shifting.layout import NONE, layout
 from paramsym.discovery.shifting.pushing import term_on
 from paramsym.discovery.shifting.words import Irregular, Word, placed, target_axes
+from paramsym.moment_map import moment
 
 
 def test_heads_that_share_a_key() -> None:
