@@ -144,18 +144,18 @@ class _Problem:
         sets]`, a fixed combination of the entries, and whether it is clear of zero."""
         values, ids = self._entries(name, self.params)
         state = self._state(ids)
-        count = (state == 0).sum(0)
+        count = (state == 0).sum(0, dtype=torch.int8)
         chosen = count > 0 if most is None else (count > 0) & (count <= most)
         if self.toward is None:
             weights = fixed_directions((values.numel(),))[chosen]
         else:
             weights = self._entries(name, self.toward)[0][chosen]
         values, ids, state = values[chosen], ids[:, chosen], state[:, chosen]
-        unknown = torch.where(state == 0, ids, NONE).sort(0, descending=True).values
+        unknown = torch.where(state == 0, ids, NONE)
         if most == 1:
-            sets, of = torch.arange(self.count)[None], unknown[0]
+            sets, of = torch.arange(self.count)[None], unknown.amax(0)
         else:
-            sets, of = torch.unique(unknown, dim=1, return_inverse=True)
+            sets, of = torch.unique(_descending(unknown), dim=1, return_inverse=True)
         zeros = torch.zeros(sets.shape[1], dtype=torch.float64)
         terms = values * torch.where(state == 0, 1.0, state).prod(0)
         totals = zeros.index_add(0, of, terms * weights)
@@ -261,9 +261,18 @@ def _unknowns(family: AnyFamily) -> tuple[int, int]:
 
 def _without_pairs(ids: Tensor) -> Tensor:
     """A sign that multiplies an entry twice does not multiply it."""
-    ids = ids.sort(0, descending=True).values
+    ids = _descending(ids)
     for i in range(len(ids) - 1):
         pair = (ids[i] == ids[i + 1]) & (ids[i] >= 0)
         ids[i] = ids[i].where(~pair, NONE)
         ids[i + 1] = ids[i + 1].where(~pair, NONE)
     return ids
+
+
+def _descending(ids: Tensor) -> Tensor:
+    """Every column sorted, by exchanges: columns are short, and there are many."""
+    rows = list(ids)
+    for end in range(len(rows) - 1, 0, -1):
+        for i in range(end):
+            rows[i], rows[i + 1] = rows[i].maximum(rows[i + 1]), rows[i].minimum(rows[i + 1])
+    return torch.stack(rows)
