@@ -14,6 +14,7 @@ from paramsym.groups import (
     ComplexScaling,
     GeneralLinear,
     Group,
+    HyperplaneFixing,
     Orthogonal,
     PositiveScaling,
 )
@@ -153,7 +154,8 @@ class Family:
         if not self.has_law:
             return 0
         group = self.group
-        if isinstance(group, PositiveScaling | ComplexScaling) or not self.ports:
+        one_each = PositiveScaling | ComplexScaling | HyperplaneFixing
+        if isinstance(group, one_each) or not self.ports:
             return group.symmetric_dim
         kept = max(0, group.n - self._width(dual=False) - self._width(dual=True))
         return group.symmetric_dim - kept * (kept + 1) // 2 * group.copies

@@ -36,6 +36,15 @@ class Sum(Op):
         labels = broadcast(piece.labels, value.shape, call.shape)
         return {0: piece.at(labels).times(_sign(call, key))}
 
+    def carried(self, call: Call, key: Key, axis: int) -> Mapping[int, int]:
+        own = axis + len(call.shape) - len(call.value(key).shape)
+        alike = [
+            value.shape[k] == call.shape[own]
+            for _, value in call.values()
+            if (k := own + len(value.shape) - len(call.shape)) >= 0
+        ]
+        return {0: own} if alike == [True, True] else {}  # two vectors, and not a number
+
     def supports(self, call: Call) -> Mapping[int, tuple[Support, ...]]:
         """A bias adds to the constant of a fact."""
         given = list(call.values())
@@ -83,6 +92,10 @@ class Joined(Op):
         place[axis] = slice(start, start + size)
         labels[tuple(place)] = np.broadcast_to(own, full)
         return {0: piece.at(labels)}
+
+    def carried(self, call: Call, key: Key, axis: int) -> Mapping[int, int]:
+        own = axis + (call.record.op == "stack" and axis >= _axis(call))
+        return {} if own == _axis(call) else {0: own}
 
     def supports(self, call: Call) -> Mapping[int, tuple[Support, ...]]:
         """What holds along the axis holds for a block of it, what holds of all parts for all."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from paramsym.discovery.shifting.along_mean import families_along_mean
 from paramsym.discovery.shifting.killing import families_killed, killed
 from paramsym.discovery.shifting.nulling import families_null
 from paramsym.discovery.shifting.taking_up import families_taken_up
@@ -27,7 +28,7 @@ def shift_families_of(run: Run) -> list[Family]:
         taken_up = list(families_taken_up(run, name, tolerance))
         families += taken_up
         families += families_null(run, name, tolerance, as_table=not taken_up)
-    return [_tidy(family, shapes) for family in families]
+    return [*families_along_mean(run), *(_tidy(family, shapes) for family in families)]
 
 
 def _tidy(family: Family, shapes: Mapping[str, tuple[int, ...]]) -> Family:

@@ -29,6 +29,12 @@ class Total(Op):
         total = float(np.prod([value.shape[a] for a in dims]))
         return {0: piece.at(labels).times(count / total if call.record.op == "mean" else count)}
 
+    def carried(self, call: Call, key: Key, axis: int) -> Mapping[int, int]:
+        dims = _dims(call)
+        if axis in dims:
+            return {}
+        return {0: axis if call.get("keepdim", False) else axis - sum(d < axis for d in dims)}
+
     def supports(self, call: Call) -> Mapping[int, tuple[Support, ...]]:
         value, dims = call["self"], _dims(call)
         if call.record.op != "mean":

@@ -294,6 +294,24 @@ class Contraction(Op):
         number = total[0].constant * product.number
         return {0: piece.at(labels).times(number)} if number else {}
 
+    def carried(self, call: Call, key: Key, axis: int) -> Mapping[int, int]:
+        product, value = self.product(call), call.value(key)
+        if product is None or product.power != 1:
+            return {}
+        added = self.added(call)
+        if key in product.keys:
+            side = product.keys.index(key)
+            x, other = product.letters[side][axis], product.letters[1 - side]
+            partner = call.value(product.keys[1 - side])
+            if x not in product.result or (x in other and partner.shape[other.index(x)] > 1):
+                return {}
+        elif added is not None and key == added[0]:
+            x = added[1][axis]
+        else:
+            return {}
+        own = product.result.index(x)
+        return {0: own} if call.shape[own] == value.shape[axis] else {}
+
     def supports(self, call: Call) -> Mapping[int, tuple[Support, ...]]:
         """Rows that add up to one take averages: what holds for all they average holds for them."""
         product = self.product(call)

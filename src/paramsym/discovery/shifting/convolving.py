@@ -68,6 +68,11 @@ class Convolution(Op):
         taps = np.flatnonzero(inside)
         return (int(taps[0]), int(taps[-1]) + 1) if len(taps) else (0, 0)
 
+    def carried(self, call: Call, key: Key, axis: int) -> Mapping[int, int]:
+        """Along the channels of the output; positions are mixed."""
+        is_output = key[0] in ("weight", "bias") and axis == 0
+        return {0: 1} if is_output and self.product(call) is not None else {}
+
     def push(self, call: Call, key: Key, piece: Piece) -> Mapping[int, Piece]:
         ndim = len(call.shape)
         if ndim != len(call["weight"].shape):

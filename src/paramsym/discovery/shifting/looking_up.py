@@ -77,6 +77,14 @@ class LookUp(Op):
             )
         }
 
+    def carried(self, call: Call, key: Key, axis: int) -> Mapping[int, int]:
+        own, _ = next(call.values())
+        found = _places(call)
+        if found is None or key != own or axis in found[0]:
+            return {}
+        axes, chosen = found
+        return {0: axis if axis < axes[0] else axis - len(axes) + chosen}
+
     def view(self, call: Call) -> Mapping[int, View]:
         _, value = next(call.values())
         plan = rows_of_buffer(call)

@@ -30,6 +30,9 @@ class Multiplication(Op):
             return {0: piece.times(number)}
         return _ENTRYWISE.push(call, key, piece)
 
+    def carried(self, call: Call, key: Key, axis: int) -> Mapping[int, int]:
+        return {} if _number(call) is None else {0: axis}
+
     def supports(self, call: Call) -> Mapping[int, tuple[Support, ...]]:
         return {0: _supports(call, divides=False)}
 
@@ -53,6 +56,9 @@ class Division(Op):
         if number is None:
             raise Refused
         return {0: piece.times(number)}
+
+    def carried(self, call: Call, key: Key, axis: int) -> Mapping[int, int]:
+        return {} if _number(call) is None else {0: axis}
 
     def supports(self, call: Call) -> Mapping[int, tuple[Support, ...]]:
         return {0: _supports(call, divides=True)}

@@ -61,6 +61,12 @@ class Op:
         """Outputs that are parameters seen in another way."""
         return {}
 
+    def carried(self, call: Call, key: Key, axis: int) -> Mapping[int, int]:
+        """For every output the axis along which vectors lie if those of an argument lie along
+        `axis`: there the op is linear and treats all coordinates alike, and what it adds to them
+        must be vectors too. None where that is not so."""
+        return {}
+
     def pivots(self, call: Call) -> Mapping[int, Pivot]:
         """Parameters that can take up shifts of outputs."""
         return {}

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Protocol, final
 
 import numpy as np
@@ -46,8 +47,17 @@ def families_taken_up(run: Run, name: str, killed: Tolerance | None) -> Iterator
     if is_weight(run, name) and not table:
         return
     places = entries_of(run.parameters[name].shape, table)
-    if places is not None:
-        yield from families_of(Entries(run, name), places, killed)
+    if places is None:
+        return
+    entries = Entries(run, name)
+    families = list(families_of(entries, places, killed))
+    for axis, size in enumerate(places.shape):
+        if not families and size > 1:
+            # A norm in between may see all changes but those that are the same along an axis.
+            rest = [n for a, n in enumerate(places.shape) if a != axis]
+            alike = np.expand_dims(np.arange(prod(rest)).reshape(rest), axis)
+            families = list(families_of(entries, alike, killed))
+    yield from families
 
 
 def families_of(source: Source, places: Labels, killed: Tolerance | None) -> Iterator[Family]:

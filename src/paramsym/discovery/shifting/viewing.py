@@ -69,6 +69,14 @@ class Viewed(Op):
             moved[i] = tuple(replace(s, axis=a) for s, a in axes if a is not None)
         return moved
 
+    def carried(self, call: Call, key: Key, axis: int) -> Mapping[int, int]:
+        source, value = _source(call)
+        plans = _plans(call, value)
+        if plans is None or key != source:
+            return {}
+        axes = [axis_after(plan, axis, value.shape) for plan in plans]
+        return {} if None in axes else {i: a for i, a in enumerate(axes) if a is not None}
+
     def view(self, call: Call) -> Mapping[int, View]:
         _, value = _source(call)
         found = {}
