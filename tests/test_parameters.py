@@ -51,7 +51,12 @@ BAD: list[tuple[Callable[[dict[str, Any]], Any], type[Exception], str]] = [
     (lambda p: list(p.values()), TypeError, r"`params` must be a dict.*list.*named_parameters"),
     (lambda p: {"weight": p["weight"]}, ValueError, r"lacks 'bias'.*frozen ones too"),
     (lambda p: p | {"wieght": p["weight"]}, ValueError, r"unknown entry 'wieght'.*mean 'weight'"),
-    (lambda p: p | {"zzz": p["bias"]}, ValueError, r"unknown entry 'zzz'. Remove it"),
+    (lambda p: p | {"zzz": p["bias"]}, ValueError, r"unknown entry 'zzz'. Remove it.*no buffers"),
+    (
+        lambda p: {f"module.{k}": v for k, v in p.items()},
+        ValueError,
+        r"lacks 'weight'.*start with 'module\.'.*model inside of it.*removeprefix\('module\.'\)",
+    ),
     (lambda p: p | {"head.weight": p["weight"]}, ValueError, r"'head.weight'.*tied to 'weight'"),
     (lambda p: p | {"bias": torch.ones(3)}, ValueError, r"'bias'.*shape \(2,\).*got \(3,\).*anew"),
     (lambda p: p | {"bias": torch.ones(2).int()}, TypeError, r"'bias'.*floating-point.*int32"),
@@ -67,6 +72,19 @@ def test_bad_parameters(
 ) -> None:
     with pytest.raises(error, match=message):
         check_params(spoil(good()), EXPECTED)
+
+
+def test_the_symmetry_of_a_wrapped_model_is_told() -> None:
+    wrapped = tuple(Parameter(f"_orig_mod.{p.name}", p.shape) for p in EXPECTED)
+    with pytest.raises(ValueError, match=r"wrapped model.*'_orig_mod\.': discover that of"):
+        check_params(good(), wrapped)
+
+
+def test_tensors_without_values_cannot_be_checked() -> None:
+    on_meta = {k: p.to("meta") for k, p in good().items()}
+    check_params(on_meta, EXPECTED)
+    with pytest.raises(ValueError, match=r"'weight'.*on the meta device and has no values"):
+        check_params(on_meta, EXPECTED, values=True)
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])

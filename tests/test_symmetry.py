@@ -41,8 +41,25 @@ def test_families_by_name() -> None:
 
 
 def test_unknown_family_lists_the_known() -> None:
-    with pytest.raises(KeyError, match=r"no family 'fc9'; there are \['fc0 → fc1'\]"):
-        LINEAR.symmetry["fc9"]
+    with pytest.raises(KeyError, match="no family 'values'; there are 'fc0 → fc1'"):
+        LINEAR.symmetry["values"]
+    with pytest.raises(KeyError, match=r"no family 'fc0 -> fc1'\. Did you mean 'fc0 → fc1'"):
+        LINEAR.symmetry["fc0 -> fc1"]
+    many = [replace(LINEAR.symmetry.families[0], name=f"family {i}") for i in range(9)]
+    with pytest.raises(KeyError, match="'family 5' and 3 more"):
+        ps.Symmetry.of(many, PARAMS)["values"]
+
+
+def test_the_element_comes_first() -> None:
+    with pytest.raises(
+        TypeError, match=r"got an element of the group.*`symmetry.act\(g, params\)`"
+    ):
+        LINEAR.symmetry.act(PARAMS, element())  # type: ignore[arg-type]
+
+
+def test_a_seed_is_no_generator() -> None:
+    with pytest.raises(TypeError, match=r"`generator` must be a torch.Generator; got int"):
+        LINEAR.symmetry.sample(generator=0)  # type: ignore[arg-type]
 
 
 def test_names_are_distinct() -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from paramsym.dynamics.trajectory import Trajectory
     from paramsym.element import AlgebraElement, GroupElement
     from paramsym.ensembling import Ensemble, ensemble
+    from paramsym.evidence import Barrier, Verification
     from paramsym.family import Exactness, Family
     from paramsym.groups import (
         Affine,
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     )
     from paramsym.ports import Frame, Port
     from paramsym.storage import load, save
-    from paramsym.symmetry import Barrier, Symmetry, Verification
+    from paramsym.symmetry import Symmetry
     from paramsym.terms import Slot, Source, Term
 
 __all__ = [

@@ -5,12 +5,13 @@ Both are readings of the moment map (`moment_map`). One convention holds everywh
 of a hidden space this is VVᵀ + bbᵀ − α UᵀU.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
+import torch
 from torch import Tensor
 
 from paramsym.family import Family
-from paramsym.moment_map import moments
+from paramsym.moment_map import moment, moments
 
 
 def conserved(families: Iterable[Family], params: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -30,6 +31,44 @@ def conserved(families: Iterable[Family], params: Mapping[str, Tensor]) -> dict[
     lawful = [family for family in families if family.has_law]
     found = moments(lawful, params, params)
     return {family.name: family.group.symmetric(found[family.name]) for family in lawful}
+
+
+def conserved_quantity(
+    parts: Iterable[tuple[Family, Tensor]], lawful: Collection[Family], params: Mapping[str, Tensor]
+) -> Tensor:
+    """Q_M(θ) = ⟨θ, M·θ⟩ for one symmetric generator, a scalar (eq. (12), C.9.1).
+
+    Args:
+        parts: Families and the parts of M in their Lie algebras.
+        lawful: Families with a law.
+        params: Parameter dict.
+
+    Raises:
+        ValueError: If M is not symmetric, or a family that it uses has no law.
+    """
+    total: Tensor | None = None
+    for family, part in parts:
+        scale = part.abs().max()
+        if scale == 0:
+            continue
+        size = 8 * torch.finfo(part.dtype).eps * scale
+        if (part - family.group.symmetric(part)).abs().max() > size:
+            raise ValueError(
+                f'`conserved_quantity`: `M["{family.name}"]` must be symmetric; its '
+                "antisymmetric part conserves nothing of this form. Use `M.symmetric()`, and "
+                "`angular_momentum` for the rest."
+            )
+        if family not in lawful:
+            raise ValueError(
+                f"`conserved_quantity`: family {family.name!r} has no conservation law, "
+                "because it moves a parameter that is frozen or whose gradient is not the "
+                "function's, or its field is not a gradient. "
+                "`symmetry.conserved(params)` lists the families that have one."
+            )
+        P = moment(family, params, params)
+        share = (P * part.to(P)).sum()
+        total = share if total is None else total + share.to(total.device)
+    return torch.zeros(()) if total is None else total
 
 
 def angular_momentum(

@@ -14,7 +14,8 @@ from paramsym.ports import Port
 from paramsym.still import Pin, still_coordinates
 
 if TYPE_CHECKING:
-    from paramsym.symmetry import Barrier, Symmetry
+    from paramsym.evidence import Barrier
+    from paramsym.symmetry import Symmetry
 
 
 @final

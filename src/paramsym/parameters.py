@@ -90,7 +90,7 @@ def check_params(
         if p.name not in params:
             raise ValueError(
                 f"`{argument}` lacks {p.name!r}, which the symmetry was discovered on. "
-                "Pass all of `dict(model.named_parameters())`, frozen ones too."
+                + _how_to_complete(p.name, params)
             )
         _check_entry(params[p.name], p, argument, values)
     for name in params:
@@ -100,8 +100,31 @@ def check_params(
             hint = f"It is tied to {aliases[name]!r}; keep that name alone."
         else:
             close = difflib.get_close_matches(name, known, 1)
-            hint = f"Did you mean {close[0]!r}?" if close else "Remove it."
+            hint = (
+                f"Did you mean {close[0]!r}?"
+                if close
+                else "Remove it: parameters alone belong there, and no buffers of a state dict."
+            )
         raise ValueError(f"`{argument}` has an unknown entry {name!r}. {hint}")
+
+
+def _how_to_complete(name: str, params: Mapping[str, Tensor]) -> str:
+    """What to do about a name that is missing: the wrappers of torch put a word in front."""
+    for given in params:
+        if given.endswith(f".{name}"):
+            word = given.removesuffix(name)
+            return (
+                f"Names here start with {word!r}, as in a model that is wrapped (compiled, in "
+                "parallel): pass the model inside of it, or take that off, "
+                f"`name.removeprefix({word!r})`."
+            )
+        if name.endswith(f".{given}"):
+            word = name.removesuffix(given)
+            return (
+                f"The symmetry is that of a wrapped model, whose names start with {word!r}: "
+                "discover that of the model inside of it, or put that in front of the names here."
+            )
+    return "Pass all of `dict(model.named_parameters())`, frozen ones too."
 
 
 def _check_entry(tensor: object, p: Parameter, argument: str, values: bool) -> None:
@@ -119,6 +142,10 @@ def _check_entry(tensor: object, p: Parameter, argument: str, values: bool) -> N
             "Discover the symmetry of this model anew if its sizes have changed."
         )
     require_placements(tensor, where)
+    if values and tensor.is_meta:
+        raise ValueError(
+            f"{where} is on the meta device and has no values. Load them first, or do not check."
+        )
     bad = not_finite(tensor) if values else 0
     if bad:
         raise ValueError(

@@ -11,13 +11,14 @@ from torch import Tensor
 
 from paramsym.discrete.family import DiscreteFamily
 from paramsym.discrete.groups import DISCRETE_GROUPS
+from paramsym.evidence import Barrier, Verification
 from paramsym.family import Exactness, Family
 from paramsym.files import write_text
 from paramsym.groups import GROUPS, ComplexScaling, Group, Homothety, Orthogonal, Translation
 from paramsym.parameters import Parameter
 from paramsym.ports import Frame, Port
 from paramsym.still import Pin
-from paramsym.symmetry import Barrier, Symmetry, Verification
+from paramsym.symmetry import Symmetry
 from paramsym.terms import Slot, Source, Term
 
 SCHEMA = "paramsym.symmetry/1"

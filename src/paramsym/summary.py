@@ -26,7 +26,8 @@ from paramsym.folding import (
 )
 
 if TYPE_CHECKING:
-    from paramsym.symmetry import Barrier, Symmetry
+    from paramsym.evidence import Barrier
+    from paramsym.symmetry import Symmetry
 
 LIMIT = 20
 """Rows of families that a summary shows before it cuts them."""

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from paramsym import action, conserved, moment_map
 from paramsym.discrete.family import DiscreteFamily
 from paramsym.element import AlgebraElement, GroupElement
+from paramsym.evidence import Barrier, Verification
 from paramsym.family import Family
+from paramsym.letters import letters_of, no_family, parts_of, require_member
 from paramsym.orbit_dimension import generic_dim, is_bound, tangent_rank
 from paramsym.parameters import Parameter, check_params
 from paramsym.sharded import is_fully_sharded, require_equal
@@ -19,57 +21,6 @@ from paramsym.still import Pin
 
 if TYPE_CHECKING:
     from paramsym.explaining import Explanation
-
-
-@final
-@dataclass(frozen=True)
-class Barrier:
-    """An op that was not analysed: symmetries may exist behind it that are not reported.
-
-    Attributes:
-        op: Name of the op.
-        count: How often it occurs with parameters behind it.
-        where: Modules it occurs in.
-        reason: Why it stops the analysis.
-    """
-
-    op: str
-    count: int
-    where: tuple[str, ...]
-    reason: str
-
-
-@final
-@dataclass(frozen=True)
-class Verification:
-    """What the numerical check of a symmetry measured, in float64.
-
-    Attributes:
-        invariance: Relative change of the outputs under a joint random element.
-        derivative: Relative size of the outputs' derivative along a joint random generator.
-        tolerance: The rounding bound that both were held against.
-        withdrawn: Families that failed and were removed: a bug of paramsym, please report it.
-        discrete: Largest relative change of an output under random words of the discrete families;
-            `None` where there are none.
-        discrete_tolerance: The rounding bound that it was held against.
-    """
-
-    invariance: float
-    derivative: float | None
-    tolerance: float
-    withdrawn: tuple[str, ...] = ()
-    discrete: float | None = None
-    discrete_tolerance: float | None = None
-
-    @property
-    def holds(self) -> bool:
-        """Whether what was measured is within the bounds."""
-        pairs = (
-            (self.invariance, self.tolerance),
-            (self.derivative, self.tolerance),
-            (self.discrete, self.discrete_tolerance),
-        )
-        return all(x <= bound for x, bound in pairs if x is not None and bound is not None)
 
 
 @final
@@ -141,7 +92,7 @@ class Symmetry:
     def __getitem__(self, name: str) -> Family:
         """The family of that name."""
         if name not in self._by_name:
-            raise KeyError(f"no family {name!r}; there are {list(self._by_name)}")
+            raise KeyError(no_family(name, self._by_name))
         return self._by_name[name]
 
     def select(self, *names: str) -> "Symmetry":
@@ -320,11 +271,11 @@ class Symmetry:
         self, g: GroupElement | Mapping[str, Tensor], params: Mapping[str, Tensor], check: bool
     ) -> list[tuple[Family | DiscreteFamily, Tensor]]:
         self._check(params, check=check)
-        letters = self._letters(g)
+        letters = letters_of(self._any_by_name, g)
         require_equal([letter for _, letter in letters], params.values(), "g")
         if check:
             for family, letter in letters:
-                _require_member(family, letter)
+                require_member(family, letter)
                 if isinstance(family, Family):
                     family.require_gains(params)
         return letters
@@ -380,7 +331,7 @@ class Symmetry:
             ValueError: If a name or shape does not fit.
         """
         self._check(params)
-        parts = self._parts(M, "M")
+        parts = parts_of(self._by_name, M, "M")
         require_equal([part for _, part in parts], params.values(), "M")
         field = action.tangent(parts, params)
         return {k: field[k] if k in field else torch.zeros_like(p) for k, p in params.items()}
@@ -416,31 +367,9 @@ class Symmetry:
                 would look conserved and say nothing. Also if a family that M uses has no law.
         """
         self._check(params)
-        total: Tensor | None = None
-        parts = self._parts(M, "M")
+        parts = parts_of(self._by_name, M, "M")
         require_equal([part for _, part in parts], params.values(), "M")
-        for family, part in parts:
-            scale = part.abs().max()
-            if scale == 0:
-                continue
-            size = 8 * torch.finfo(part.dtype).eps * scale
-            if (part - family.group.symmetric(part)).abs().max() > size:
-                raise ValueError(
-                    f'`conserved_quantity`: `M["{family.name}"]` must be symmetric; its '
-                    "antisymmetric part conserves nothing of this form. Use `M.symmetric()`, and "
-                    "`angular_momentum` for the rest."
-                )
-            if family not in self._lawful:
-                raise ValueError(
-                    f"`conserved_quantity`: family {family.name!r} has no conservation law, "
-                    "because it moves a parameter that is frozen or whose gradient is not the "
-                    "function's, or its field is not a gradient. "
-                    "`symmetry.conserved(params)` lists the families that have one."
-                )
-            P = moment_map.moment(family, params, params)
-            share = (P * part.to(P)).sum()
-            total = share if total is None else total + share.to(total.device)
-        return torch.zeros(()) if total is None else total
+        return conserved.conserved_quantity(parts, self._lawful, params)
 
     def angular_momentum(
         self, params: Mapping[str, Tensor], velocity: Mapping[str, Tensor]
@@ -457,57 +386,9 @@ class Symmetry:
     # -- checks ----------------------------------------------------------------------------------
 
     def _check(self, params: Mapping[str, Tensor], *, check: bool = False) -> None:
+        if isinstance(params, GroupElement | AlgebraElement):
+            raise TypeError(
+                "`params` must be a dict of tensors by parameter name; got an element of the "
+                "group. The element comes first, as in `symmetry.act(g, params)`."
+            )
         check_params(params, self.parameters, values=check)
-
-    def _letters(
-        self, g: GroupElement | Mapping[str, Tensor]
-    ) -> list[tuple[Family | DiscreteFamily, Tensor]]:
-        if isinstance(g, AlgebraElement):
-            raise TypeError("`g` must be a group element; got an algebra element. Use `M.exp()`.")
-        if isinstance(g, GroupElement):
-            pairs: list[tuple[str, Tensor]] = list(zip(g.names, g.tensors, strict=True))
-        elif isinstance(g, Mapping):
-            pairs = list(g.items())
-        else:
-            raise TypeError(
-                "`g` must be a group element or a dict of tensors by family name; "
-                f"got {type(g).__name__}. Draw it with `symmetry.sample(...)`."
-            )
-        return [(self._owner_of(name, tensor), tensor) for name, tensor in pairs]
-
-    def _owner_of(self, name: str, tensor: Tensor) -> Family | DiscreteFamily:
-        """The family of a letter, continuous or discrete."""
-        family = self._any_by_name.get(name)
-        if not isinstance(family, DiscreteFamily):
-            return self._family_of(name, tensor, "g")
-        family.group.require(tensor, f'`g["{name}"]`')
-        return family
-
-    def _parts(
-        self, M: AlgebraElement | Mapping[str, Tensor], argument: str
-    ) -> list[tuple[Family, Tensor]]:
-        if isinstance(M, GroupElement) or not isinstance(M, Mapping):
-            raise TypeError(
-                f"`{argument}` must be an algebra element or a dict of tensors by family name; "
-                f"got {type(M).__name__}. Draw it with `symmetry.sample_algebra(...)`."
-            )
-        return [(self._family_of(name, part, argument), part) for name, part in M.items()]
-
-    def _family_of(self, name: str, tensor: Tensor, argument: str) -> Family:
-        if name not in self._by_name:
-            raise ValueError(
-                f'`{argument}["{name}"]` belongs to another symmetry: this one has no family of '
-                f"that name, but {list(self._by_name)}."
-            )
-        family = self._by_name[name]
-        family.group.require(tensor, f'`{argument}["{name}"]`')
-        return family
-
-
-def _require_member(family: Family | DiscreteFamily, g: Tensor) -> None:
-    if not family.group.contains(g):
-        raise ValueError(
-            f'`g["{family.name}"]` is not an element of {family.group} to rounding: '
-            "it must be finite, invertible and in the group. "
-            "Draw it with `symmetry.sample(...)`."
-        )

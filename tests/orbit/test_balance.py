@@ -43,6 +43,12 @@ def test_zero_is_reached_at_the_smallest_weights(name: str, rng: torch.Generator
             assert sum_of_squares(there) >= smallest * (1 - EXACT)
 
 
+def test_one_string_is_no_list_of_names() -> None:
+    s = subject("dense relu")
+    with pytest.raises(TypeError, match="must be a list of names; got the string 'fc0 → fc1'"):
+        ps.balance(s.symmetry, s.params, families="fc0 → fc1")
+
+
 def test_only_the_families_named() -> None:
     s = dense("relu", (3, 4, 5, 2))
     first, second = (family.name for family in s.symmetry)

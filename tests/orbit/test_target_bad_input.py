@@ -33,7 +33,7 @@ def test_what_is_no_target() -> None:
 
 
 def test_families_without_a_law() -> None:
-    refused(ValueError, "there is no family of that name", "dense relu", {"fc9": 0.0})
+    refused(ValueError, "there is no family 'fc9'", "dense relu", {"fc9": 0.0})
     refused(ValueError, "has no conserved quantity", "dense radial", {"fc0 → fc1": 0.0})
     s = dense("relu", (3, 4, 2))
     frozen = {k: nn.Parameter(p, requires_grad=k != "fc0.bias") for k, p in s.params.items()}

@@ -7,12 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from paramsym.discovery import discover
+from paramsym.evidence import Barrier
 from paramsym.family import Family
 from paramsym.groups import GeneralLinear, Translation
 from paramsym.nets import MLP
 from paramsym.report.flat import bars_of
 from paramsym.report.page import symmetry_page
-from paramsym.symmetry import Barrier, Symmetry
+from paramsym.symmetry import Symmetry
 from paramsym.terms import Slot, Source, Term
 from paramsym.zoo import BUILTIN
 from tests.report.pages import Page, require_self_contained

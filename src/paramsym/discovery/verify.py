@@ -17,10 +17,10 @@ from paramsym.discovery.point import Point
 from paramsym.discovery.points import Points
 from paramsym.discovery.recording import TORCH, Record, Recording
 from paramsym.discovery.responding import silent_families
+from paramsym.evidence import Verification
 from paramsym.family import Exactness, Family
 from paramsym.groups import LowRank
 from paramsym.moment_map import pairings
-from paramsym.symmetry import Verification
 
 SCALE = 0.1
 """Spread of the elements; those of low rank, which move less, are drawn with size 1."""

@@ -229,5 +229,16 @@ def machine_epsilon(x: Tensor) -> float:
 
 
 def device_of(generator: torch.Generator | None) -> torch.device | None:
-    """Where a generator draws; `None` for torch's own."""
-    return generator.device if generator is not None else None
+    """Where a generator draws; `None` for torch's own.
+
+    Raises:
+        TypeError: If it is none.
+    """
+    if generator is None:
+        return None
+    if not isinstance(generator, torch.Generator):
+        raise TypeError(
+            f"`generator` must be a torch.Generator; got {type(generator).__name__}. "
+            "Write `torch.Generator().manual_seed(0)`."
+        )
+    return generator.device

@@ -47,9 +47,12 @@ def balance(
         A new dict; parameters that nothing moves are the same tensors.
 
     Raises:
+        TypeError: If the families are one string.
         ValueError: If a family is unknown or cannot be balanced; the message says why.
         ArithmeticError: As for `set_conserved`.
     """
+    if isinstance(families, str):
+        raise TypeError(f"`families` must be a list of names; got the string {families!r}.")
     lawful = lawful_families(symmetry, params)
     names = [f.name for f in lawful if is_two_sided(f)] if families is None else list(families)
     moved = dict(params)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from paramsym.family import Family
 from paramsym.groups import Affine
+from paramsym.letters import no_family
 from paramsym.orbit.coupling import coupled
 from paramsym.parameters import check_params
 from paramsym.symmetry import Symmetry
@@ -88,8 +89,8 @@ def _value_of(
                 f"frozen parameter. Those that have one are {list(lawful)}."
             )
         raise ValueError(
-            f"`target[{name!r}]`: there is no family of that name; families with a conserved "
-            f"quantity are {list(lawful)}."
+            f"`target[{name!r}]` must be of a family with a conserved quantity: "
+            f"{no_family(name, lawful)}"
         )
     family, group = lawful[name], lawful[name].group
     if isinstance(value, int | float) and not isinstance(value, bool):
