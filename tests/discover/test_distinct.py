@@ -1,7 +1,7 @@
 """Rows of integers against plain Python."""
 
 from collections import Counter
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -94,6 +94,6 @@ def test_repeats(seed: int) -> None:
     labels = np.repeat(rng.integers(0, 2, size=sizes), rng.integers(1, 3), axis=1)
     for axis in range(3):
         slices = [labels.take(k, axis) for k in range(labels.shape[axis])]
-        same = [False, *(np.array_equal(*pair) for pair in zip(slices, slices[1:], strict=False))]
+        same = [False, *(np.array_equal(*pair) for pair in pairwise(slices))]
         assert repeats(labels, axis).tolist() == same
     assert repeats(np.zeros((1, 2), dtype=np.int64), 0, 3).tolist() == [False, True, True]

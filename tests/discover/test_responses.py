@@ -99,7 +99,7 @@ def test_coordinates_are_looked_at_one_by_one() -> None:
     (family,) = ps.discover(model, (X,))
 
     def is_silent() -> bool:
-        from paramsym.discovery.discover import record
+        from paramsym.discovery.front_ends import record
         from paramsym.discovery.points import Points
 
         points = Points(record(model, (X,), {}), 0)

@@ -13,7 +13,8 @@ from paramsym.certification.differentiable import differentiable
 from paramsym.certification.inputs import Inputs, InputSampler, check_sampler
 from paramsym.certification.jacobian import Jacobian
 from paramsym.certification.within import Within, families_within
-from paramsym.discovery.discover import analyse, is_meta, record
+from paramsym.discovery.discover import analyse, is_meta
+from paramsym.discovery.front_ends import record
 from paramsym.discovery.likening import own_arguments, understood
 from paramsym.discovery.points import without_eps
 from paramsym.discovery.recording import Recording

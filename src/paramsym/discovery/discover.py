@@ -5,18 +5,15 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch.utils._pytree as pytree
-from torch import Tensor, nn
+from torch import nn
 from torch.export import ExportedProgram
 
 from paramsym.discovery.buffers import with_buffers
 from paramsym.discovery.collecting import old_objects_at_rest
-from paramsym.discovery.composites import taken_apart
-from paramsym.discovery.dispatching import record_run
 from paramsym.discovery.displacing import displaced_biases
-from paramsym.discovery.exporting import export, from_program
 from paramsym.discovery.facts import Facts
 from paramsym.discovery.fixed_statistics import fixed_norms
+from paramsym.discovery.front_ends import record
 from paramsym.discovery.gradients import altered_gradients
 from paramsym.discovery.labels import FIXED
 from paramsym.discovery.likening import own_arguments, understood
@@ -24,12 +21,11 @@ from paramsym.discovery.losses import seen_by
 from paramsym.discovery.matrix_families import fixing_families, mixing_families
 from paramsym.discovery.mixing import fixing, mixing
 from paramsym.discovery.naming import distinct_names
-from paramsym.discovery.ops import RULES
 from paramsym.discovery.orienting import oriented
 from paramsym.discovery.permuting import discrete_families
 from paramsym.discovery.pinning import pins
 from paramsym.discovery.points import Points, without_eps
-from paramsym.discovery.recording import Recording, rejected
+from paramsym.discovery.recording import Recording
 from paramsym.discovery.scaling import scalings
 from paramsym.discovery.scaling_families import scaling_families
 from paramsym.discovery.shifting.assembly import shift_families_of
@@ -38,8 +34,6 @@ from paramsym.discovery.shifting.in_front import biases_in_front
 from paramsym.discovery.shifting.walk import run_of
 from paramsym.discovery.verify import verify
 from paramsym.discovery.walk import walk
-from paramsym.discovery.writing import functional, writes_through_views
-from paramsym.parameters import not_finite
 from paramsym.symmetry import Barrier, Symmetry
 
 
@@ -91,101 +85,11 @@ def discover(
         return analyse(recording, check=verify and not is_meta(recording), seed=seed)
 
 
-def record(
-    model: nn.Module | ExportedProgram, args: tuple[Any, ...] | None, kwargs: dict[str, Any]
-) -> Recording:
-    """The run of a model as data, exported or, where that fails, watched; raises as `discover`."""
-    if isinstance(model, ExportedProgram):
-        return _converted(taken_apart(model, RULES), args=args, kwargs=kwargs)
-    if not isinstance(model, nn.Module):
-        hint = " Pass an instance, not the class." if isinstance(model, type) else ""
-        raise TypeError(
-            "`model` must be a torch.nn.Module or a torch.export.ExportedProgram; "
-            f"got {model if isinstance(model, type) else type(model).__name__}.{hint}"
-        )
-    if isinstance(args, Tensor):
-        raise TypeError("`args` must be a tuple of inputs; got a tensor. Pass `(x,)`.")
-    if not isinstance(args, tuple | list):
-        raise TypeError(
-            f"`args` must be a tuple of inputs, as for `model(*args)`; got {type(args).__name__}."
-        )
-    _check_parameters(model)
-    args = tuple(args)
-    mode = "train" if model.training else "eval"
-    dependent = _depends_on_mode(model)
-    try:
-        program = taken_apart(export(model, args, kwargs), RULES)
-    except Exception as error:
-        return _record_real_run(model, args, kwargs, mode, dependent, error)
-    try:
-        return _converted(
-            program, model=model, args=args, kwargs=kwargs, mode=mode, mode_dependent=dependent
-        )
-    except ValueError as error:  # control flow in the graph
-        return _record_real_run(model, args, kwargs, mode, dependent, error)
-
-
-def _converted(program: ExportedProgram, **given: Any) -> Recording:
-    """The recording of a program, without writes through views, which cannot be followed."""
-    recording = from_program(program, **given)
-    if writes_through_views(recording):
-        recording = from_program(functional(program), **given)
-    return recording
-
-
-def _record_real_run(
-    model: nn.Module,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    mode: str,
-    dependent: bool,
-    export_error: Exception,
-) -> Recording:
-    """For models that cannot be exported; what the model itself rejects is reported as such."""
-    try:
-        return record_run(model, args, kwargs, mode=mode, mode_dependent=dependent)
-    except Exception as error:
-        cause = error if type(error) is not type(export_error) else export_error
-        raise rejected(pytree.tree_leaves((args, kwargs)), error) from cause
-
-
-def _check_parameters(model: nn.Module) -> None:
-    count = 0
-    for name, parameter in model.named_parameters():
-        if isinstance(parameter, nn.parameter.UninitializedParameter):
-            raise ValueError(
-                f"`model` has a lazy parameter {name!r} without a shape yet. "
-                "Run it once on an input before discovery."
-            )
-        count += 1
-        if parameter.device.type == "meta" or not parameter.is_floating_point():
-            continue
-        bad = not_finite(parameter)
-        if bad:
-            raise ValueError(
-                f"`model` has parameters that are not finite: {bad} of {parameter.numel()} "
-                f"entries of {name!r} are NaN or infinite. Load a sound checkpoint."
-            )
-    if count == 0:
-        raise ValueError("`model` has no parameters, so there is no parameter space to look at.")
-
-
-def _depends_on_mode(model: nn.Module) -> bool:
-    dropout = nn.modules.dropout._DropoutNd
-    norms = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
-    return any(
-        isinstance(m, nn.RReLU)
-        or (isinstance(m, dropout) and m.p > 0)
-        or (isinstance(m, norms) and m.track_running_stats)
-        for m in model.modules()
-    )
-
-
 def _depends_on_mode_in_a_call(recording: Recording) -> bool:
     """Whether a call had batch statistics or attention's dropout on, or dropout on or off: what
     functional ones show."""
-    for record in recording.records:
-        given = record.bind()
+    for call in recording.records:
+        given = call.bind()
         flag = any(given.get(name) is True for name in ("train", "training", "use_input_stats"))
         without_effect = given.get("p") == 0 or given.get("running_mean", "none") is None
         drops = "train" in given and given.get("p") not in (None, 0)

@@ -1,95 +1,49 @@
-"""Recording by one real run, for models that `torch.export` cannot trace.
+"""Recording by one real run, for models that go by the values they meet.
 
 Control flow is specialised to the branch taken. A number read out of a tensor to decide it is
 recorded as a sink, so that no symmetry may change what the model decided.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import torch
 import torch.utils._pytree as pytree
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.hooks import RemovableHandle
 
+from paramsym.discovery.arguments import leaves
 from paramsym.discovery.marking import HOOK, hooked
-from paramsym.discovery.recording import Record, Recording, Ref, live_records
+from paramsym.discovery.noting import Notes
+from paramsym.discovery.recording import Recording, live_records
 from paramsym.parameters import parameters_of
 
 
 class _Recorder(TorchDispatchMode):
-    """Numbers every tensor by identity and writes down every ATen call."""
+    """Takes down every ATen call below autograd, where composite ops have come apart.
 
-    def __init__(self) -> None:
+    Attributes:
+        notes: Where it does.
+        made: The results, kept alive: hooks may be put on them later.
+    """
+
+    def __init__(self, notes: Notes) -> None:
         super().__init__()
-        self.records: list[Record] = []
-        self.tensors: list[Tensor] = []  # kept alive, so that identities stay unique
-        self.shapes: list[tuple[int, ...]] = []
-        self.ids: dict[int, int] = {}
-        self.memory: dict[int, list[int]] = {}
-        self.constants: dict[int, Tensor] = {}
-        self.path: list[str] = [""]
-
-    def number(self, tensor: Tensor, *, anew: bool = False) -> int:
-        """The tensor's number; `anew` where it is no longer what it was."""
-        key = id(tensor)
-        if anew or key not in self.ids:
-            self.ids[key] = len(self.tensors)
-            self.tensors.append(tensor)
-            self.shapes.append(tuple(tensor.shape))
-            memory = tensor.untyped_storage()._cdata
-            self.memory.setdefault(memory, []).append(self.ids[key])
-        return self.ids[key]
-
-    def follow(self, module: nn.Module, path: str) -> list[RemovableHandle]:
-        """Keep track of which module is running."""
-
-        def enter(*_: Any) -> None:
-            self.path.append(path)
-
-        def leave(*_: Any) -> None:
-            self.path.pop()
-
-        return [
-            module.register_forward_pre_hook(enter),
-            module.register_forward_hook(leave, always_call=True),
-        ]
-
-    def _reference(self, leaf: Any) -> Any:
-        if not isinstance(leaf, Tensor):
-            return leaf
-        if id(leaf) not in self.ids:
-            # Made outside the recorded calls: a constant of the model.
-            self.constants[self.number(leaf)] = leaf.detach().clone()
-        return Ref(self.ids[id(leaf)])
+        self.notes = notes
+        self.made: list[Tensor] = []
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        references = pytree.tree_map(self._reference, args)
-        named = pytree.tree_map(self._reference, kwargs)
-        call = Record(func, references, named, outputs=(), module=self.path[-1])
-        written = [
-            i
-            for _, k in call.writes()
-            for i in self.memory[self.tensors[k].untyped_storage()._cdata]
-        ]
+        call = self.notes.call(func, args, kwargs)
         result = func(*args, **kwargs)
-        outputs = result if isinstance(result, tuple | list) else (result,)
-        self.records.append(
-            replace(
-                call,
-                outputs=tuple(
-                    self.number(t, anew=call.reshapes_in_place) if isinstance(t, Tensor) else None
-                    for t in outputs
-                ),
-                mutates=tuple(dict.fromkeys(written)),
-                stops_gradient=not torch.is_grad_enabled(),
-                is_sink=func is torch.ops.aten._local_scalar_dense.default,
-            )
+        self.made += [t for t in leaves(result) if isinstance(t, Tensor)]
+        self.notes.note(
+            call,
+            result,
+            stops_gradient=not torch.is_grad_enabled(),
+            is_sink=func is torch.ops.aten._local_scalar_dense.default,
         )
         return result
 
@@ -103,45 +57,47 @@ def record_run(
     mode_dependent: bool,
 ) -> Recording:
     """Record one run of the model; parameters, buffers and random state are left as they were."""
-    recorder = _Recorder()
+    notes = Notes()
+    recorder = _Recorder(notes)
     parameters = parameters_of(model)
     tensors = dict(model.named_parameters())
-    parameter_ids = {recorder.number(tensors[p.name]): p.name for p in parameters}
+    parameter_ids = {notes.number(tensors[p.name]): p.name for p in parameters}
     buffers = dict(model.named_buffers())
     saved = {name: buffer.detach().clone() for name, buffer in buffers.items()}
     buffer_ids: dict[int, str] = {}
     for name, buffer in buffers.items():
-        recorder.constants[recorder.number(buffer)] = saved[name]
-        buffer_ids[recorder.number(buffer)] = name
+        notes.constants[notes.number(buffer)] = saved[name]
+        buffer_ids[notes.number(buffer)] = name
     given = [t for t in pytree.tree_leaves((args, dict(kwargs))) if isinstance(t, Tensor)]
-    inputs = {recorder.number(t): t.detach().clone() for t in given}
+    inputs = {notes.number(t): t.detach().clone() for t in given}
 
-    hooks = [
-        hook for path, module in model.named_modules() for hook in recorder.follow(module, path)
-    ]
     try:
-        with torch.enable_grad(), torch.random.fork_rng(devices=[]), recorder:
+        with (
+            torch.enable_grad(),
+            torch.random.fork_rng(devices=[]),
+            notes.following(model),
+            recorder,
+        ):
             result = model(*args, **kwargs)
     finally:
-        for hook in hooks:
-            hook.remove()
         with torch.no_grad():
             for name, buffer in buffers.items():
                 if not torch.equal(buffer, saved[name]):
                     buffer.copy_(saved[name])
-    leaves = [t for t in pytree.tree_leaves(result) if isinstance(t, Tensor)]
-    outputs = tuple(recorder.number(t) for t in leaves)
+    watched = (*tensors.values(), *given, *recorder.made)
+    results = [t for t in pytree.tree_leaves(result) if isinstance(t, Tensor)]
+    outputs = tuple(notes.read(t) for t in results)
     return Recording(
-        records=live_records(recorder.records, outputs),
+        records=live_records(notes.records, outputs),
         parameters=parameters,
         parameter_ids=parameter_ids,
-        constants=recorder.constants,
+        constants=notes.constants,
         inputs=inputs,
         outputs=outputs,
-        shapes=dict(enumerate(recorder.shapes)),
+        shapes=dict(enumerate(notes.shapes)),
         mode=mode,
         mode_dependent=mode_dependent,
         state={name: tensor.detach() for name, tensor in tensors.items()},
-        own_backward={i: HOOK for i, t in enumerate(recorder.tensors) if hooked(t)},
+        own_backward={notes.number(t): HOOK for t in watched if hooked(t)},
         buffer_ids=buffer_ids,
     )

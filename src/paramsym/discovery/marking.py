@@ -27,13 +27,23 @@ MARK: Any = torch.ops.paramsym.own_backward.default
 
 
 @contextmanager
-def marking_own_backwards() -> Iterator[None]:
-    """Results of autograd functions that are not torch's own are marked while this lasts."""
+def marking_own_backwards() -> Iterator[list[bool]]:
+    """Results of autograd functions that are not torch's own are marked while this lasts.
+
+    Yields:
+        Whether gradients were on where each of the functions that run now was called: inside them
+        they are off.
+    """
     function = torch.autograd.Function
     original = function.__dict__["apply"]
+    callers: list[bool] = []
 
     def apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
-        result = original.__get__(None, cls)(*args, **kwargs)
+        callers.append(torch.is_grad_enabled())
+        try:
+            result = original.__get__(None, cls)(*args, **kwargs)
+        finally:
+            callers.pop()
         if cls.__module__.startswith("torch.") and cls is not BackwardHookFunction:
             return result
 
@@ -45,7 +55,7 @@ def marking_own_backwards() -> Iterator[None]:
 
     function.apply = classmethod(apply)  # type: ignore[method-assign,assignment]
     try:
-        yield
+        yield callers
     finally:
         function.apply = original  # type: ignore[method-assign]
 

@@ -1,7 +1,7 @@
 """A recorded run of a model: a flat list of ATen calls on numbered values, and its replay.
 
-Both front ends (`exporting`, `dispatching`) produce this; nothing above it knows how the run was
-recorded.
+All front ends (`watching`, `exporting`, `dispatching`) produce this; nothing above it knows how the
+run was recorded.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import paramsym as ps
-from paramsym.discovery.discover import record
+from paramsym.discovery.front_ends import record
 from paramsym.discovery.points import random_point, without_eps
 from paramsym.discovery.recording import replay
 from paramsym.discovery.walk import walk

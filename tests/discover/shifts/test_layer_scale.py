@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import paramsym as ps
-from paramsym.discovery.discover import record
+from paramsym.discovery.front_ends import record
 from paramsym.discovery.shifting.reading import readings_of
 from paramsym.discovery.shifting.uses import final_uses
 from paramsym.discovery.shifting.walk import run_of

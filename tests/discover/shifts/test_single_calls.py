@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import paramsym as ps
-from paramsym.discovery.discover import record
+from paramsym.discovery.front_ends import record
 from paramsym.discovery.shifting.centred import centred_values
 from paramsym.discovery.shifting.walk import run_of
 from tests.discover.checking import Net, assert_sound, detached, generic, groups, without_eps
