@@ -177,6 +177,11 @@ BAD = {
         "there is no family",
     ),
     "another model's": (["other.safetensors", "--balance"], "does not fit the model"),
+    "a scale of no random point": (
+        ["net.safetensors", "--balance", "--scale", "1"],
+        "--random too",
+    ),
+    "discrete, not random": (["net.safetensors", "--balance", "--discrete"], "give --random too"),
     "a negative scale": (
         ["net.safetensors", "--random", "1", "--scale", "-1"],
         "must be 0 or more",

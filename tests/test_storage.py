@@ -125,3 +125,6 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "text.json").write_text("T₊(3)")
     with pytest.raises(ValueError, match=r"text.json is not JSON.*`save`"):
         ps.load(tmp_path / "text.json")
+    (tmp_path / "bytes.json").write_bytes(b"\x80\xf0")
+    with pytest.raises(ValueError, match=r"bytes.json is not JSON.*`save`"):
+        ps.load(tmp_path / "bytes.json")

@@ -39,7 +39,9 @@ def finished_file(path: Path, *, force: bool = False) -> Iterator[Path]:
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; give the name of a file in it.")
     if path.exists() and not force:
-        raise FileExistsError(f"{path} exists. Choose another name, or pass `force` to replace it.")
+        raise FileExistsError(
+            f"{path} exists. Choose another name, or replace it (`force`, `--force`)."
+        )
     if not path.parent.is_dir():
         raise FileNotFoundError(f"the folder {path.parent} does not exist. Create it first.")
     temporary = _sibling(path)
@@ -70,7 +72,7 @@ def require_free(out: Path, marker: str, *, force: bool = False) -> None:
         )
     if not force:
         raise FileExistsError(
-            f"{out} holds an earlier result. Choose another folder, or pass `force` to replace it."
+            f"{out} holds an earlier result. Choose another, or replace it (`force`, `--force`)."
         )
 
 

@@ -52,9 +52,8 @@ def load(path: str | Path) -> Symmetry:
         FileNotFoundError: If there is no such file.
         ValueError: If it is not a symmetry of a schema that this version reads.
     """
-    text = Path(path).read_text(encoding="utf-8")
     try:
-        data = json.loads(text)
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is not JSON: {error}. Pass a file written by `save`.") from error
     return from_dict(data)

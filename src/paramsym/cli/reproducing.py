@@ -3,6 +3,7 @@
 import json
 import re
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -241,7 +242,10 @@ def _run(
                 total_tasks=progress.total,
             )
 
-        report = run_all(plans, out, backend=backend, fresh=fresh, progress=show, say=say)
+        with warnings.catch_warnings():
+            # A worker that has taken much memory is replaced between tasks, as it should be.
+            warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
+            report = run_all(plans, out, backend=backend, fresh=fresh, progress=show, say=say)
     say(
         f"{report.computed} tasks computed, {report.kept} kept from before; "
         f"{time.perf_counter() - start:.0f} s."

@@ -1,8 +1,7 @@
 """`paramsym transform`."""
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +14,9 @@ if TYPE_CHECKING:
     from paramsym.orbit import Canonical
     from paramsym.symmetry import Symmetry
     from paramsym.transform.choices import Choice
+
+
+_SPREAD = 0.1
 
 
 def transform(
@@ -69,8 +71,11 @@ def transform(
         int | None, typer.Option(metavar="SEED", help="A random point of the orbit.")
     ] = None,
     scale: Annotated[
-        float, typer.Option(metavar="S", help="Spread of the generators, with --random.")
-    ] = 0.1,
+        float | None,
+        typer.Option(
+            metavar="S", help=f"Spread of the generators, with --random; {_SPREAD} by default."
+        ),
+    ] = None,
     discrete: Annotated[
         bool, typer.Option("--discrete", help="Permutations and signs too, with --random.")
     ] = False,
@@ -150,6 +155,9 @@ def transform(
             "--random": random,
         }
     )
+    if random is None and (discrete or scale is not None):
+        fail(f"{'--discrete' if discrete else '--scale'} is of a random point; give --random too.")
+    scale = _SPREAD if scale is None else scale
     _require_elsewhere(out, checkpoint, force)
     record: dict[str, Any] = {
         "operation": "canonical" if canonical else _named(balance, target, minimise, random, scale),
@@ -157,37 +165,40 @@ def transform(
         "families": families or "all",
         "versions": versions(),
     }
-    with user_errors(ValueError, TypeError, ArithmeticError, OSError, debug=debug):
+    points: list[Canonical] = []
+    with (
+        user_errors(ValueError, TypeError, ArithmeticError, OSError, debug=debug),
+        status(f"Looking at {model} …") as show,
+    ):
         from paramsym.transform.selecting import read_inputs, selected
 
-        with status(f"Looking at {model} …"):
-            loaded, symmetry = _discovered(model, train, seed, trust)
-            symmetry = selected(symmetry, families or [], inexact=tolerance > 0)
-            args, kwargs = loaded.args or (), loaded.kwargs
-            if inputs is not None:
-                args, kwargs = read_inputs(inputs)
-        from paramsym.transform import transform as write
-
-        points: list[Canonical] = []
-        with (
+        choose = (
             _canonical(points)
             if canonical
-            else _choice(balance, target, minimise, random, scale, discrete)
-        ) as choose:
-            done = write(
-                loaded.model,
-                args,
-                kwargs,
-                symmetry,
-                checkpoint,
-                out,
-                choose,
-                record,
-                ignored=tuple(ignore or ()),
-                tolerance=tolerance,
-                force=force,
-                seed=seed,
-            )
+            else _choice(balance, target, minimise, random, scale, discrete, show)
+        )
+        loaded, symmetry = _discovered(model, train, seed, trust)
+        symmetry = selected(symmetry, families or [], inexact=tolerance > 0)
+        args, kwargs = loaded.args or (), loaded.kwargs
+        if inputs is not None:
+            args, kwargs = read_inputs(inputs)
+        show(f"Moving {checkpoint} …")
+        from paramsym.transform import transform as write
+
+        done = write(
+            loaded.model,
+            args,
+            kwargs,
+            symmetry,
+            checkpoint,
+            out,
+            choose,
+            record,
+            ignored=tuple(ignore or ()),
+            tolerance=tolerance,
+            force=force,
+            seed=seed,
+        )
     if as_json:
         print(json.dumps(as_data(done, symmetry, points, {**record, "seed": seed}), indent=2))
     else:
@@ -229,7 +240,6 @@ def _named(
     return f"minimise {minimise}" if minimise else f"random {random}, scale {scale}"
 
 
-@contextmanager
 def _choice(
     balance: bool,
     target: Path | None,
@@ -237,28 +247,25 @@ def _choice(
     random: int | None,
     scale: float,
     discrete: bool,
-) -> Iterator["Choice"]:
-    """What was asked for, with a line that says how far it is where that takes long."""
+    show: Callable[[str], None],
+) -> "Choice":
+    """What was asked for; `show` is told how far it is where that takes long."""
     from paramsym.transform.choices import at_random, balanced, smallest, towards
 
     if minimise is not None:
-        with status(f"Minimising {minimise}") as show:
-            yield smallest(
-                minimise, lambda step: show(f"{minimise}: step {step.iteration}, {step.value:.6g}")
-            )
-    elif target is not None:
-        yield towards(target)
-    else:
-        yield balanced() if balance else at_random(random or 0, scale, discrete=discrete)
+        return smallest(
+            minimise, lambda step: show(f"{minimise}: step {step.iteration}, {step.value:.6g}")
+        )
+    if target is not None:
+        return towards(target)
+    return balanced() if balance else at_random(random or 0, scale, discrete=discrete)
 
 
-@contextmanager
-def _canonical(points: list["Canonical"]) -> Iterator["Choice"]:
+def _canonical(points: list["Canonical"]) -> "Choice":
     """The canonical point, which is put into a list."""
     from paramsym.transform.choices import at_canonical_point
 
-    with status("Fixing the gauge …"):
-        yield at_canonical_point(points.append)
+    return at_canonical_point(points.append)
 
 
 def _discovered(name: str, train: bool, seed: int, trust: bool) -> tuple[Any, "Symmetry"]:

@@ -102,8 +102,8 @@ class Outputs:
             )
         if not all(bool(torch.isfinite(x).all()) for x in outputs):
             raise ValueError(
-                "the model's outputs are not finite at the checkpoint's parameters. "
-                "Pass inputs for which it computes finite numbers."
+                "the model's outputs are not finite at the checkpoint, or where it was moved to. "
+                "Pass inputs for which it computes finite numbers, or move by less."
             )
         return outputs
 
