@@ -21,8 +21,8 @@ X = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
     ("model", "got"),
     [
         (nn.Linear, "Pass an instance"),
-        (torch.relu, "builtin_function_or_method"),
-        (net().state_dict(), "OrderedDict"),
+        (torch.relu, "builtin_function_or_method.*Write a module around it"),
+        (net().state_dict(), "OrderedDict.*Load it into its module"),
         (None, "NoneType"),
         ("resnet", "str"),
     ],
@@ -41,6 +41,27 @@ def test_args_are_a_tensor() -> None:
 def test_args_are_no_tuple(args: Any) -> None:
     with pytest.raises(TypeError, match="`args` must be a tuple"):
         ps.discover(net(), args)
+
+
+def test_inputs_by_name() -> None:
+    assert groups(ps.discover(net(), kwargs={"input": X})) == {"T₊(4)": 1}
+    with pytest.raises(TypeError, match=r"got dict\. Inputs by name are `kwargs`"):
+        ps.discover(net(), {"input": X})  # type: ignore[arg-type]
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+def test_scripted_parts() -> None:
+    scripted: Any = torch.jit.script(net())
+    for model in (scripted, nn.Sequential(scripted, nn.Tanh())):
+        with pytest.raises(ValueError, match="Pass the module that it was made from"):
+            ps.discover(model, (X,))
+
+
+def test_sparse_tensors() -> None:
+    graph = torch.eye(5).to_sparse()
+    model = Net(lambda net, x: net.a(torch.sparse.mm(graph, x)), a=net())
+    with pytest.raises(ValueError, match="cannot be followed: it has a sparse tensor"):
+        ps.discover(model, (X,))
 
 
 def test_args_may_be_a_list() -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from paramsym.discovery.arguments import leaves
+from paramsym.discovery.given_out import tensors_in
 from paramsym.discovery.marking import HOOK, hooked
 from paramsym.discovery.noting import Notes
 from paramsym.discovery.recording import Recording, live_records
@@ -85,8 +86,7 @@ def record_run(
                 if not torch.equal(buffer, saved[name]):
                     buffer.copy_(saved[name])
     watched = (*tensors.values(), *given, *recorder.made)
-    results = [t for t in pytree.tree_leaves(result) if isinstance(t, Tensor)]
-    outputs = tuple(notes.read(t) for t in results)
+    outputs = tuple(notes.read(t) for t in tensors_in(result))
     return Recording(
         records=live_records(notes.records, outputs),
         parameters=parameters,

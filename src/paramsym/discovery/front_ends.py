@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 import torch.utils._pytree as pytree
 from torch import Tensor, nn
 from torch.export import ExportedProgram
@@ -9,6 +10,7 @@ from torch.export import ExportedProgram
 from paramsym.discovery.composites import taken_apart
 from paramsym.discovery.dispatching import record_run
 from paramsym.discovery.exporting import export, from_program
+from paramsym.discovery.noting import NotFollowedError
 from paramsym.discovery.ops import RULES
 from paramsym.discovery.recording import Recording, rejected
 from paramsym.discovery.watching import watch
@@ -20,19 +22,35 @@ def record(
     model: nn.Module | ExportedProgram, args: tuple[Any, ...] | None, kwargs: dict[str, Any]
 ) -> Recording:
     """The run of a model as data, in the first way that can follow it; raises as `discover`."""
+    recording = _recorded(model, args, kwargs)
+    if not recording.outputs:
+        raise ValueError(
+            "the model returns no tensor, so that there is no function to keep. Let it return its "
+            "outputs as tensors, alone, in containers or in objects that hold them."
+        )
+    return recording
+
+
+def _recorded(
+    model: nn.Module | ExportedProgram, args: tuple[Any, ...] | None, kwargs: dict[str, Any]
+) -> Recording:
     if isinstance(model, ExportedProgram):
         return _converted(taken_apart(model, RULES), args=args, kwargs=kwargs)
     if not isinstance(model, nn.Module):
-        hint = " Pass an instance, not the class." if isinstance(model, type) else ""
+        hint = _instead_of(model)
         raise TypeError(
             "`model` must be a torch.nn.Module or a torch.export.ExportedProgram; "
             f"got {model if isinstance(model, type) else type(model).__name__}.{hint}"
         )
     if isinstance(args, Tensor):
         raise TypeError("`args` must be a tuple of inputs; got a tensor. Pass `(x,)`.")
+    if args is None and kwargs:
+        args = ()
     if not isinstance(args, tuple | list):
+        hint = " Inputs by name are `kwargs`." if isinstance(args, dict) else ""
         raise TypeError(
-            f"`args` must be a tuple of inputs, as for `model(*args)`; got {type(args).__name__}."
+            "`args` must be a tuple of example inputs, as for `model(*args)`; "
+            f"got {type(args).__name__}.{hint}"
         )
     _check_parameters(model)
     args = tuple(args)
@@ -47,6 +65,14 @@ def record(
         return _converted(program, model=model, args=args, kwargs=kwargs, **given)
     except Exception as error:  # it cannot be exported, or its graph has control flow
         return _record_real_run(model, args, kwargs, mode, dependent, error)
+
+
+def _instead_of(model: object) -> str:
+    if isinstance(model, type):
+        return " Pass an instance, not the class."
+    if callable(model):
+        return " Write a module around it that holds its parameters."
+    return " Load it into its module first." if isinstance(model, dict) else ""
 
 
 def _watched(
@@ -79,7 +105,14 @@ def _record_real_run(
     """For models that cannot be exported; what the model itself rejects is reported as such."""
     try:
         return record_run(model, args, kwargs, mode=mode, mode_dependent=dependent)
+    except NotFollowedError as error:
+        raise ValueError(f"the model cannot be followed: {error}.") from error
     except Exception as error:
+        if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+            raise ValueError(
+                "`model` is made by torch.jit, or has such a part, whose code cannot be followed. "
+                "Pass the module that it was made from."
+            ) from error
         cause = error if type(error) is not type(export_error) else export_error
         raise rejected(pytree.tree_leaves((args, kwargs)), error) from cause
 
@@ -102,7 +135,10 @@ def _check_parameters(model: nn.Module) -> None:
                 f"entries of {name!r} are NaN or infinite. Load a sound checkpoint."
             )
     if count == 0:
-        raise ValueError("`model` has no parameters, so there is no parameter space to look at.")
+        raise ValueError(
+            "`model` has no parameters, so there is no parameter space to look at. Packed weights "
+            "of quantised layers are none: pass the model from before."
+        )
 
 
 def _depends_on_mode(model: nn.Module) -> bool:

@@ -27,7 +27,7 @@ def seen_by(loss: str | None, recording: Recording, class_axis: int = -1) -> Rec
         return recording
     if loss not in LOSSES:
         raise ValueError(
-            f"`loss` must be one of {', '.join(map(repr, LOSSES))}, or None for the outputs "
+            f"`loss` must be {', '.join(map(repr, LOSSES))}, or None for the outputs "
             f"themselves; got {loss!r}."
         )
     first = recording.outputs[0] if recording.outputs else None

@@ -46,9 +46,9 @@ class Notes:
         """The tensor's number; `anew` where it is no longer what it was."""
         if not anew and tensor in self._known:
             return self._known[tensor][0]
-        number = len(self.shapes)
+        number, storage = len(self.shapes), _storage(tensor)
         self.shapes.append(tuple(tensor.shape))
-        self._storages.append(tensor.untyped_storage())
+        self._storages.append(storage)
         self._layouts.append(_layout(tensor))
         self.also_known_as(number, tensor)
         return number
@@ -138,7 +138,14 @@ class Notes:
 
 
 def _memory(tensor: Tensor) -> int:
-    return tensor.untyped_storage()._cdata
+    return _storage(tensor)._cdata
+
+
+def _storage(tensor: Tensor) -> torch.UntypedStorage:
+    try:
+        return tensor.untyped_storage()
+    except NotImplementedError as error:
+        raise NotFollowedError("it has a sparse tensor. Let it use dense ones") from error
 
 
 def _layout(tensor: Tensor) -> Layout:

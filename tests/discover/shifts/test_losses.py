@@ -51,7 +51,7 @@ def test_classes_along_another_axis() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"loss": "mse"}, "`loss` must be one of 'cross_entropy'.*got 'mse'"),
+        ({"loss": "mse"}, "`loss` must be 'cross_entropy'.*got 'mse'"),
         ({"loss": "cross_entropy", "class_axis": 2}, r"`class_axis` must be an axis.*\(20, 3\)"),
     ],
 )
