@@ -57,7 +57,7 @@ def discover(
 
     Args:
         model: A module, or a program from `torch.export`.
-        args: Example inputs, as for `torch.export.export`; may be absent where all have names. Their
+        args: Example inputs, as for `torch.export.export`; absent where all have names. Their
             shapes are the ones analysed.
         kwargs: Keyword inputs.
         loss: What the outputs matter for; by themselves as they are. `"cross_entropy"`: only the
