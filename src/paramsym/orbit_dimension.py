@@ -110,6 +110,7 @@ def generic_dim(
     def own(family: Family) -> int:
         return family.law_dim if laws else family.dim
 
+    families = families if laws else _beside_shifts(families, shapes)
     dim = sum(own(f) for f in families if f.group.diagonal)
     free, left = _freely(families)
     dim += sum(f.group.symmetric_dim if laws else f.group.dim for f in free)
@@ -122,8 +123,29 @@ def is_bound(
     families: Sequence[Family], shapes: Mapping[str, tuple[int, ...]], *, laws: bool = False
 ) -> bool:
     """Whether `generic_dim` is an upper bound: a joint rank was too large to compute."""
-    _, left = _freely(families)
+    _, left = _freely(families if laws else _beside_shifts(families, shapes))
     return any(len(c) > 1 and _is_too_large(c, shapes, laws) for c in _coupled(left))
+
+
+def _beside_shifts(
+    families: Sequence[Family], shapes: Mapping[str, tuple[int, ...]]
+) -> list[Family]:
+    """The families without those of spaces between matrices that shift in any way, both where they
+    are written and where they are read: what these do, the shifts do (docs/derivations.md §33)."""
+    shifting = {
+        name
+        for family in families
+        if not family.ports and not family.has_law
+        for term in family.terms
+        if not term.sources and len(shapes[name := term.target.parameter]) == 2
+        if family.group.dim == math.prod(shapes[name])
+    }
+
+    def is_between(family: Family) -> bool:
+        sides = {port.dual for port in family.ports}
+        return len(sides) == 2 and not family.terms and family.moves <= shifting
+
+    return [family for family in families if not is_between(family)]
 
 
 def _freely(families: Sequence[Family]) -> tuple[list[Family], list[Family]]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from paramsym.discovery.shifting.along_mean import families_along_mean
 from paramsym.discovery.shifting.killing import families_killed, killed
 from paramsym.discovery.shifting.nulling import families_null
+from paramsym.discovery.shifting.parallel import parallel_families
 from paramsym.discovery.shifting.taking_up import families_taken_up
 from paramsym.discovery.shifting.walk import Run
 from paramsym.family import Family
@@ -23,7 +24,11 @@ def shift_families_of(run: Run) -> list[Family]:
     shapes = {name: value.shape for name, value in run.parameters.items()}
     tolerances = {name: killed(run, name) for name in run.parameters}
     families: list[Family] = []
+    parallel = parallel_families(run)
     for name, tolerance in tolerances.items():
+        if name in parallel:  # what else it does by itself, what takes it up does as well
+            families.append(parallel[name])
+            continue
         families += families_killed(name, shapes[name], tolerance)
         taken_up = list(families_taken_up(run, name, tolerance))
         families += taken_up

@@ -34,4 +34,7 @@ def _weighs(run: Run, use: Use) -> bool:
     if not isinstance(step.op, Contraction):
         return False
     product = step.op.product(step.call)
-    return product is not None and use.key in product.keys
+    if product is None or use.key not in product.keys:
+        return False
+    partner = step.call.value(product.keys[1 - product.keys.index(use.key)])
+    return partner.view is None

@@ -69,6 +69,10 @@ class Viewed(Op):
             moved[i] = tuple(replace(s, axis=a) for s, a in axes if a is not None)
         return moved
 
+    def is_identity(self, call: Call) -> bool:
+        """Whether the output is the input as it is."""
+        return _plans(call, _source(call)[1]) == [[]]
+
     def carried(self, call: Call, key: Key, axis: int) -> Mapping[int, int]:
         source, value = _source(call)
         plans = _plans(call, value)
