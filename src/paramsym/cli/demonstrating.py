@@ -21,8 +21,7 @@ def demo(
 
     It finds the network's symmetries, moves it far along its orbit without changing what it
     computes, and follows the conserved quantities through training beside the exact law of their
-    drift. The result is one HTML page, and the same numbers as JSON. Two to three minutes on two
-    cores.
+    drift. The result is one HTML page, and the same numbers as JSON. About a minute.
 
     \b
     Examples:

@@ -93,11 +93,8 @@ def law(training: Training, family: str) -> Figure:
         for Q, law, color in zip(measured.T, predicted.T, colors, strict=True):
             curves.plot(time, Q, color=color, linewidth=1.2)
             curves.plot(time[marks], law[marks], ".", color=INK, markersize=3.5)
-        curves.plot([], [], color=colors[len(colors) // 2], label="measured")
-        curves.plot([], [], ".", color=INK, markersize=3.5, label="law, from gradients alone")
-        curves.legend(loc="best")
         curves.set(xlabel="training time, η × steps", xlim=(0, None))
-        curves.set_title(f"Q of each channel, {family}")
+        curves.set_title(f"Q of each channel, {family} (dots: law)")
         drift, residual = training.drift()[1:], training.residual()[1:]
         gaps.loglog(time[1:], drift, color=RED)
         gaps.loglog(time[1:], residual.clamp(min=_FLOOR), color=BLUE, linewidth=1)

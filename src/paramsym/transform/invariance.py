@@ -12,6 +12,7 @@ import torch
 import torch.utils._pytree as pytree
 from torch import Tensor, nn
 
+from paramsym.discovery.given_out import tensors_in
 from paramsym.residuals import largest, relative_change
 
 MARGIN = 16
@@ -95,7 +96,7 @@ class Outputs:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed)
             result = self._model(*self._args, **self._kwargs)
-        outputs = [x.double() for x in pytree.tree_leaves(result) if _is_real(x) and x.numel()]
+        outputs = [x.double() for x in tensors_in(result) if _is_real(x) and x.numel()]
         if not outputs:
             raise ValueError(
                 "the model's outputs hold no real numbers, so that nothing can be compared."
