@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import paramsym as ps
-from paramsym.discovery.facts import Facts, Gain
+from paramsym.discovery.facts import Facts
+from paramsym.discovery.statements import Gain
 from tests.discover.cases import Case, check
 from tests.discover.checking import Net, assert_sound, change, generic
 

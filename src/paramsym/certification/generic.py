@@ -6,7 +6,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from paramsym.discovery.recording import Recording, widen
+from paramsym.discovery.recording import Recording
+from paramsym.discovery.replaying import widen
 
 NUDGE = 8 * torch.finfo(torch.float64).eps
 """Relative size of a step that changes parameters by no more than rounding does."""

@@ -10,7 +10,8 @@ import torch
 import torch.utils._pytree as pytree
 from torch import Tensor
 
-from paramsym.discovery.recording import Recording, Ref, widen
+from paramsym.discovery.recording import Recording, Ref
+from paramsym.discovery.replaying import widen
 
 InputSampler = Callable[[torch.Generator], Any]
 """Draws one set of inputs: a tuple like `args`, a single tensor where there is one input, or a pair

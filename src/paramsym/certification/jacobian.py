@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.func import grad, vmap
 
 from paramsym.certification.inputs import Inputs
-from paramsym.discovery.recording import Recording, rejected, replay
+from paramsym.discovery.recording import Recording, rejected
+from paramsym.discovery.replaying import replay
 
 CHUNK = 128
 """Rows that are computed at a time."""

@@ -8,7 +8,8 @@ from paramsym.certification.jacobian import Jacobian, Params
 from paramsym.certification.measuring import Measured, measure
 from paramsym.certification.pilot import PILOT
 from paramsym.certification.within import Within
-from paramsym.discovery.recording import Recording, replay
+from paramsym.discovery.recording import Recording
+from paramsym.discovery.replaying import replay
 
 DRAWS = {300: 8, 2000: 3}
 """How many random parameters are tried while directions are unexplained, by the size of the model

@@ -15,10 +15,11 @@ from torch import Tensor
 
 from paramsym.discovery.balances import Classes
 from paramsym.discovery.buffers import STATISTICS
-from paramsym.discovery.facts import Compensation, Facts
+from paramsym.discovery.facts import Facts
 from paramsym.discovery.labels import Labels, Layer, Value
 from paramsym.discovery.occurrences import Occurrences
 from paramsym.discovery.recording import Record, Recording, Ref
+from paramsym.discovery.statements import Compensation
 from paramsym.terms import Slot, Source, Term
 
 LARGEST_CHOICE = 2**20

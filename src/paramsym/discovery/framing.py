@@ -15,8 +15,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from paramsym.discovery.balances import Classes, signed_classes
-from paramsym.discovery.facts import Facts, Gain
+from paramsym.discovery.facts import Facts
 from paramsym.discovery.labels import FIXED, Labels
+from paramsym.discovery.statements import Gain
 from paramsym.ports import Frame
 
 

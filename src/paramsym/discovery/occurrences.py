@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from paramsym.discovery.balances import Classes
-from paramsym.discovery.facts import Compensation, Displaced
 from paramsym.discovery.labels import FIXED, Labels, Value
 from paramsym.discovery.naming import family_name
+from paramsym.discovery.statements import Compensation, Displaced
 from paramsym.family import EXACT, Exactness, Family
 from paramsym.groups import Group
 from paramsym.ports import Frame, Port

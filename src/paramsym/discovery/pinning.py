@@ -13,9 +13,10 @@ import numpy as np
 
 from paramsym.discovery.balances import Classes
 from paramsym.discovery.distinct import distinct, distinct_rows
-from paramsym.discovery.facts import Facts, Origin
+from paramsym.discovery.facts import Facts
 from paramsym.discovery.labels import FIXED, Labels, Value
 from paramsym.discovery.recording import Recording
+from paramsym.discovery.statements import Origin
 from paramsym.family import Family
 from paramsym.still import MODULES_NAMED, OUTPUTS, Pin, still_coordinates
 

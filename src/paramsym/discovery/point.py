@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from paramsym.discovery.gradients import unaltered
-from paramsym.discovery.recording import Recording, replay
+from paramsym.discovery.recording import Recording
+from paramsym.discovery.replaying import replay
 from paramsym.residuals import largest, relative_change
 
 LARGEST = 2**31

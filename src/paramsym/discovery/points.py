@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from paramsym.discovery.point import Point
-from paramsym.discovery.recording import Recording, rejected, widen
+from paramsym.discovery.recording import Recording, rejected
+from paramsym.discovery.replaying import widen
 
 VANISHING_EPS = 1e-60
 """Stands in for the limit ε → 0: far below rounding beside any variance, yet no division by 0."""

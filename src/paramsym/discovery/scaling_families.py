@@ -14,7 +14,6 @@ from scipy.sparse import coo_array
 from paramsym.discovery.balances import Classes
 from paramsym.discovery.distinct import distinct
 from paramsym.discovery.equations import Row
-from paramsym.discovery.facts import Displaced
 from paramsym.discovery.fixed_statistics import FixedNorm, compensating_term
 from paramsym.discovery.labels import Labels, Value
 from paramsym.discovery.occurrences import (
@@ -25,6 +24,7 @@ from paramsym.discovery.occurrences import (
     occurrences,
     port_at,
 )
+from paramsym.discovery.statements import Displaced
 from paramsym.family import Exactness, Family
 from paramsym.groups import Homothety, PositiveScaling
 from paramsym.terms import Slot, Term

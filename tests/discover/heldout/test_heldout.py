@@ -6,7 +6,7 @@ import torch
 import paramsym as ps
 from paramsym.discovery.front_ends import record
 from paramsym.discovery.points import random_point, without_eps
-from paramsym.discovery.recording import replay
+from paramsym.discovery.replaying import replay
 from paramsym.discovery.walk import walk
 from paramsym.groups import ComplexScaling, GeneralLinear, Orthogonal, PositiveScaling
 from tests.discover.checking import detached, generic, nullity

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from paramsym.action import act
 from paramsym.discovery.front_ends import record
-from paramsym.discovery.recording import replay
+from paramsym.discovery.replaying import replay
 from paramsym.discovery.shifting import shift_families
 from paramsym.orbit_dimension import tangent_rank
 
