@@ -128,6 +128,7 @@ def klass(): return nn.Linear, (torch.randn(1, 3),)
 def tensor(): return nn.Linear(3, 2), torch.randn(1, 3)
 def listed(): return nn.Linear(3, 2), (), [1]
 number = 3
+instance = nn.Linear(3, 2)
 """
 
 
@@ -189,12 +190,19 @@ def test_what_does_not_load(folder: Path, name: str, message: str) -> None:
         ("tensor", "must be a tuple, as for `model(*args)`; got a Tensor. Return (model, (x,))."),
         ("listed", "must be a dict; got a list."),
         ("number", "must be a function that returns (model, args); got an int."),
+        ("instance", "`users_models:instance` is a model. Name a function that returns it"),
     ],
 )
 def test_what_a_factory_must_return(folder: Path, factory: str, message: str) -> None:
     (folder / "users_models.py").write_text(FACTORIES)
     with pytest.raises(TypeError, match=re.escape(message)):
         load_model(f"users_models:{factory}")
+
+
+def test_weights_are_no_model(tmp_path: Path) -> None:
+    (tmp_path / "net.safetensors").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"net\.safetensors holds weights and no model"):
+        load_model(str(tmp_path / "net.safetensors"))
 
 
 # -- .pt2 files ------------------------------------------------------------------------------------

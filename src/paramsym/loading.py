@@ -75,6 +75,11 @@ def load_model(name: str, *, trust: bool = False, seed: int = 0, meta: bool = Fa
             model, args = model.to("meta"), tuple(x.to("meta") for x in args)
         return LoadedModel(model, args, title=name)
     path = Path(name)
+    if path.suffix == ".safetensors" and path.is_file():
+        raise ValueError(
+            f"{path.name} holds weights and no model. Name a factory as `package.module:factory`; "
+            "`paramsym transform MODEL CHECKPOINT` moves weights."
+        )
     if path.suffix == ".pt2" or (path.is_file() and path.suffix != ".py"):
         if meta:
             raise ValueError(
@@ -144,6 +149,11 @@ def _factory(module: str, factory: str, name: str) -> Any:
         if not hasattr(found, part):
             raise ValueError(_missing_attribute(found, part, module))
         found = getattr(found, part)
+    if isinstance(found, nn.Module):
+        raise TypeError(
+            f"`{name}` is a model. Name a function that returns it with example inputs, "
+            "(model, args)."
+        )
     if not callable(found):
         raise TypeError(
             f"`{name}` must be a function that returns (model, args); "

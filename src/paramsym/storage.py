@@ -42,7 +42,8 @@ def save(symmetry: Symmetry, path: str | Path, *, force: bool = False) -> Path:
         FileExistsError: If the file exists and `force` is not set.
         ValueError: If a family's group is not one of paramsym's own.
     """
-    return write_text(Path(path), json.dumps(to_dict(symmetry), indent=1), force=force)
+    text = json.dumps(to_dict(symmetry), indent=1, ensure_ascii=False)
+    return write_text(Path(path), text, force=force)
 
 
 def load(path: str | Path) -> Symmetry:

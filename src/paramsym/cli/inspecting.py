@@ -131,7 +131,7 @@ def inspect(
         data = _as_json(symmetry, loaded.title, seed)
         if certificate is not None:
             data["certificate"] = certificate.to_dict()
-        print(json.dumps(data, indent=2))
+        print(json.dumps(data, indent=2, ensure_ascii=False))
     else:
         from paramsym.summary import LIMIT, print_summary
 

@@ -200,7 +200,8 @@ def transform(
             seed=seed,
         )
     if as_json:
-        print(json.dumps(as_data(done, symmetry, points, {**record, "seed": seed}), indent=2))
+        data = as_data(done, symmetry, points, {**record, "seed": seed})
+        print(json.dumps(data, indent=2, ensure_ascii=False))
     else:
         print(as_text(done, symmetry, points))
 
