@@ -90,6 +90,7 @@ def load_model(name: str, *, trust: bool = False, seed: int = 0, meta: bool = Fa
     if colon:
         torch.manual_seed(seed)
         make = _factory(module, factory, name)
+        torch.manual_seed(seed)  # importing may have drawn
         with torch.device("meta") if meta else nullcontext():
             return _made_by(make, name)
     raise ValueError(_unknown(name))
