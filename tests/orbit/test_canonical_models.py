@@ -15,10 +15,12 @@ from tests.zoo.registry import made
 FAMILIAR = ("gpt2", "llama", "bert", "vit", "cnn", "lstm")
 OTHERS = (
     "qwen2", "gemma", "phi", "mixtral", "gpt-neox", "gpt-j", "falcon", "t5", "clip", "swin",
-    "convnext", "resnet", "unet", "mamba2", "albert", "gru", "deberta-v2", "whisper",
+    "convnext", "resnet", "unet", "mamba2", "albert", "gru", "deberta-v2", "whisper", "detr",
+    "segformer",
 )  # fmt: skip
 """RoPE in part, gains 1 + γ, experts, norms without biases, towers, layer scales, signs that only
-products of entries determine, shared layers, tables with fewer rows than columns."""
+products of entries determine, shared layers, tables with fewer rows than columns, weights that
+nothing reaches, projections with fewer columns than rows."""
 
 SEEDS = (1, 2)
 
@@ -158,3 +160,66 @@ def test_a_gain_of_zero_is_told() -> None:
     (gain,) = held_gains(it.symmetry)
     params[gain.port.parameter][0] = 0.0
     assert gain.family.name in ps.canonical(it.symmetry, params).unfixed
+
+
+class PostNorm(nn.Module):
+    """A stream that attention reads before any norm, so that its mean may depend on the rest."""
+
+    def __init__(self, bias: bool, norm_first: bool) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(20, 6)
+        self.first = nn.LayerNorm(6, eps=0.0) if norm_first else nn.Identity()
+        self.attention = nn.MultiheadAttention(6, 2, batch_first=True, bias=bias)
+        self.norm = nn.Identity() if norm_first else nn.LayerNorm(6, eps=0.0)
+        self.head = nn.Linear(6, 3, bias=bias)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.first(self.embed(tokens))
+        return self.head(self.norm(x + self.attention(x, x, x, need_weights=False)[0]))
+
+
+def post_norm(**options: bool) -> tuple[ps.Symmetry, dict[str, Tensor], nn.Module]:
+    torch.manual_seed(0)
+    model = PostNorm(**options).double()
+    found = ps.discover(model, (torch.randint(0, 20, (2, 4)),), verify=False)
+    exact = [f.name for f in found if not f.exactness.as_eps_vanishes]
+    assert any(isinstance(found[name].group, ps.HyperplaneFixing) for name in exact)
+    symmetry = found.select(*exact, *(f.name for f in found.discrete))
+    return symmetry, {k: p.detach().clone() for k, p in model.named_parameters()}, model
+
+
+def test_sums_of_embeddings_rest() -> None:
+    """Maps along the mean of a stream are fixed where it is written by embeddings alone."""
+    symmetry, params, model = post_norm(bias=False, norm_first=False)
+    found = ps.canonical(symmetry, params)
+    assert found.is_unique, (found.ties, found.unfixed)
+    tokens = torch.randint(0, 20, (2, 4))
+    before, after = (torch.func.functional_call(model, p, tokens) for p in (params, found.params))
+    assert float((after - before).abs().max() / before.abs().max()) <= 1e-12
+    g = symmetry.sample(0.3, generator=torch.Generator().manual_seed(1), discrete=True)
+    there = ps.canonical(symmetry, symmetry.act(g, params))
+    for k, p in found.params.items():
+        assert float((p - there.params[k]).abs().max()) <= 1e-10
+    assert ps.same_orbit(symmetry, params, symmetry.act(g, params)).holds
+
+
+def test_sums_that_shifts_move_too_are_told() -> None:
+    """Biases behind take up what all rows of an embedding have in common."""
+    symmetry, params, _ = post_norm(bias=True, norm_first=False)
+    (family,) = (f for f in symmetry if isinstance(f.group, ps.HyperplaneFixing))
+    assert ps.canonical(symmetry, params).unfixed == (family.name,)
+
+
+def test_norms_whose_writers_move_are_told() -> None:
+    """A bias that does not have mean zero fixes all that a hyperplane's maps do; one of mean zero
+    does not, where other writers have sums."""
+    symmetry, params, _ = post_norm(bias=False, norm_first=True)
+    (family,) = (f for f in symmetry if isinstance(f.group, ps.HyperplaneFixing))
+    assert ps.canonical(symmetry, params).unfixed == (family.name,)
+    rng = torch.Generator().manual_seed(1)
+    params["first.bias"] = torch.randn(6, generator=rng, dtype=torch.float64)
+    there = symmetry.act(symmetry.sample(0.3, generator=rng, discrete=True), params)
+    ends = [ps.canonical(symmetry, p) for p in (params, there)]
+    assert all(end.is_unique for end in ends)
+    for k, p in ends[0].params.items():
+        assert float((p - ends[1].params[k]).abs().max()) <= 1e-10

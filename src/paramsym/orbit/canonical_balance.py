@@ -1,6 +1,7 @@
 """Canonical scales: which Q a canonical point has."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from paramsym.orbit.coupling import all_commute
 from paramsym.orbit.target_joint import is_scaling
 from paramsym.orbit.target_newton import scale_squares
 from paramsym.orbit.target_spaces import grams
+from paramsym.symmetry import Symmetry
 
 Params = Mapping[str, Tensor]
 
@@ -46,6 +48,13 @@ def canonical_target(
         else:
             target[family.name] = torch.zeros(group.shape, dtype=torch.float64)
     return target, unfixed
+
+
+def freely(symmetry: Symmetry, families: Sequence[Family]) -> Symmetry:
+    """The symmetry of some families, as if all parameters were trained: what is frozen can be moved
+    all the same."""
+    parameters = tuple(replace(parameter, trainable=True) for parameter in symmetry.parameters)
+    return replace(symmetry, families=tuple(families), parameters=parameters, discrete=())
 
 
 def _stands_alone(family: Family, families: Sequence[Family]) -> bool:

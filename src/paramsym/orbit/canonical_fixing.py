@@ -1,7 +1,6 @@
 """The steps to a canonical point, each of which keeps what the steps before it fixed."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -13,9 +12,16 @@ from paramsym.element import GroupElement
 from paramsym.family import Family
 from paramsym.groups import HyperplaneFixing, Translation
 from paramsym.orbit.balancing import can_balance
-from paramsym.orbit.canonical_balance import canonical_target
+from paramsym.orbit.canonical_alone import to_unit
+from paramsym.orbit.canonical_balance import canonical_target, freely
 from paramsym.orbit.canonical_gains import DEGENERATE, HeldGain, held_gains
-from paramsym.orbit.canonical_hyperplanes import bias_to_one, readers_to_rest, without_sums
+from paramsym.orbit.canonical_hyperplanes import (
+    bias_to_one,
+    leaves_writers,
+    readers_to_rest,
+    without_sums,
+    writers_to_rest,
+)
 from paramsym.orbit.canonical_lopsided import one_side, unlike
 from paramsym.orbit.canonical_normal_form import normal_form
 from paramsym.orbit.canonical_order import contained, order
@@ -77,6 +83,7 @@ class Fixing:
         self._resting: list[Family] = []
         self._lopsided: set[str] = set()
         self._formed: list[Family] = []
+        self._units: list[Family] = []
         self._ordered: list[DiscreteFamily] = []
 
     @property
@@ -104,11 +111,16 @@ class Fixing:
         for family in self._exact:
             if not isinstance(family.group, HyperplaneFixing):
                 continue
-            if not family.reads:  # maps along the mean: no bias of a norm stands for them
+            if family.reads:
+                g = bias_to_one(family, self.seen, self._quiet)
+                rests = g is None and leaves_writers(family, self.seen, self._quiet)
+            else:  # maps along the mean: no bias of a norm stands for them
+                others = (*self._exact, *self.symmetry.discrete)
+                g, rests = writers_to_rest(family, others, self.seen, self._quiet), False
+            if g is None and not rests:
                 self.unfixed.append(family.name)
                 continue
             self._settled.add(family.name)
-            g = bias_to_one(family, self.seen, self._quiet)
             if g is None:
                 self._resting.append(family)
             else:
@@ -123,6 +135,16 @@ class Fixing:
         for family, g in letters:
             self._move(family, g)
         self._settled |= {f.name for f in self._shifting if isinstance(f.group, Translation)}
+
+    def alone(self) -> None:
+        """Matrices that one family moves to anything are set aside: they become 1 in the end."""
+        everything = (*self._exact, *self.symmetry.discrete)
+        for family in self._exact:
+            if to_unit(family, everything, self.seen, self._quiet) is not None:
+                self._units.append(family)
+                self._settled |= {f.name for f in everything if f.moves <= family.moves}
+                zero = {k: torch.zeros_like(self.seen[k]) for k in family.moves}
+                self.seen = {**self.seen, **zero}
 
     def scales(self) -> None:
         """Q takes its canonical value."""
@@ -140,7 +162,7 @@ class Fixing:
             side = self._without_balance(family, [f for f in open_ if f is not family])
             if side is not None:
                 open_[i], target[family.name] = side
-        free = _free(self.symmetry, open_)
+        free = freely(self.symmetry, open_)
         balanced = element_reaching(free, self.seen, target, others="free")
         for name, g in zip(balanced.names, balanced.tensors, strict=True):
             letters = led[name].letters(g) if name in led else [(self.symmetry[name], g)]
@@ -164,7 +186,7 @@ class Fixing:
         turned = frozenset[str]().union(*(family.moves for family in self._turned))
         eps = max(self.eps, FINER * DEGENERATE)
         frames = {p.frame.parameter for f in self._turned for p in f.ports if p.frame is not None}
-        for family in self.symmetry.discrete:
+        for family in self._discrete:
             if not isinstance(family.group, Permutations) or contained(family, self._exact, ones):
                 continue
             if family.moves & (frames - ones):
@@ -175,14 +197,14 @@ class Fixing:
 
     def signs(self) -> None:
         """Signs that are left are chosen."""
-        letters, found = signs(self._turned, self.symmetry.discrete, self.seen, self._quiet)
+        letters, found = signs(self._turned, self._discrete, self.seen, self._quiet)
         self.ties += found
         for family, g in letters:
             self._move(family, g)
 
     def match(self, goal: "Fixing") -> None:
         """Rotations, orders and signs are chosen anew, so that this is near another point."""
-        flips = [f for f in self.symmetry.discrete if isinstance(f.group, Signs)]
+        flips = [f for f in self._discrete if isinstance(f.group, Signs)]
         families = [*self._turned, *self._formed, *self._ordered, *flips]
         matching = Matching(families, self.seen, goal.seen, max(self.eps, goal.eps))
         matching.solve()
@@ -205,6 +227,14 @@ class Fixing:
             )
         if self._resting:
             self.shifts()
+        for family in self._units:
+            g = to_unit(family, (), self.now, 0.0)
+            assert g is not None
+            self._move(family, g)
+
+    @property
+    def _discrete(self) -> list[DiscreteFamily]:
+        return [f for f in self.symmetry.discrete if f.name not in self._settled]
 
     @property
     def _turned(self) -> list[Family]:
@@ -263,15 +293,9 @@ def fixed(symmetry: Symmetry, params: Params) -> Fixing:
     point.gains()
     point.hyperplanes()
     point.shifts()
+    point.alone()
     point.scales()
     point.rotations()
     point.orders()
     point.signs()
     return point
-
-
-def _free(symmetry: Symmetry, families: list[Family]) -> Symmetry:
-    """The symmetry of some families, as if all parameters were trained: what is frozen can be moved
-    all the same."""
-    parameters = tuple(replace(parameter, trainable=True) for parameter in symmetry.parameters)
-    return replace(symmetry, families=tuple(families), parameters=parameters, discrete=())

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from paramsym.family import Family
-from paramsym.groups import GeneralLinear
+from paramsym.groups import GeneralLinear, Orthogonal
 from paramsym.orbit.canonical_rotations import fixed_directions
 from paramsym.orbit.coupling import overlap
 from paramsym.orbit.target_matrices import definite
@@ -38,6 +38,8 @@ def one_side(
     """
     if not isinstance(family.group, GeneralLinear):
         return None
+    # Rotations change no Q.
+    others = [f for f in others if not isinstance(f.group, Orthogonal)]
     for dual, gram in zip((False, True), grams(family, params), strict=True):
         rest = [port for port in family.ports if port.dual is not dual]
         if not bool(definite(gram).all()):
@@ -52,13 +54,14 @@ def one_side(
     return None
 
 
-def unlike(family: Family, turned: Sequence[Family]) -> tuple[Tensor, bool]:
+def unlike(family: Family, turned: Sequence[Family]) -> tuple[Tensor, list[bool]]:
     """How to weigh what a side with RRᵀ = I holds, so that eigenvalues differ.
 
     Returns:
-        A weight for every port, and whether every vector may be weighed by its own square too:
-        where no other space turns the vectors into one another.
+        For every port a weight, and whether each of its vectors may be weighed by its own size
+        too: where no other space turns the vectors into one another.
     """
     weights = 1 + fixed_directions((len(family.ports),)).abs()
-    alone = not any(f.moves & family.moves for f in turned if f is not family)
+    others = [port for f in turned if f is not family for port in f.ports]
+    alone = [not any(overlap(port, other) for other in others) for port in family.ports]
     return weights / torch.linalg.vector_norm(weights), alone

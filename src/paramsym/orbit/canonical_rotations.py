@@ -1,6 +1,6 @@
 """Canonical rotations: the eigenbasis of what a hidden space holds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ def turning(family: Family) -> bool:
 
 
 def rotations(
-    family: Family, params: Params, weighed: tuple[Tensor, bool] | None = None
+    family: Family, params: Params, weighed: tuple[Tensor, list[bool]] | None = None
 ) -> tuple[Tensor, list[str], float]:
     """The rotation to the eigenbasis of the family's own vectors, what is degenerate, and the
     smallest gap of eigenvalues relative to the largest.
@@ -35,17 +35,17 @@ def rotations(
     Args:
         family: One that is `turning`.
         params: Parameter dict.
-        weighed: A weight for every port, and whether its vectors are weighed by their squares, for
-            spaces whose sum of squares is a unit matrix.
+        weighed: For spaces of which a side has the unit matrix as its sum of squares: for every
+            port a weight, and whether no other space turns its vectors into one another.
     """
     group = family.group
+    held = [framed_rows(port, params) for port in family.ports]
     S = torch.zeros(group.copies, group.n, group.n, dtype=torch.float64)
-    weights, squared = weighed or (torch.ones(len(family.ports), dtype=torch.float64), False)
-    for port, weight in zip(family.ports, weights, strict=True):
-        rows = framed_rows(port, params)
-        S = S + weight * rows @ rows.mT
-        if squared:
-            S = S + weight * (rows * rows.square().sum(1, keepdim=True)) @ rows.mT
+    if weighed is None:
+        for rows in held:
+            S = S + rows @ rows.mT
+    else:
+        S = _unlike(held, *weighed)
     basis = axes(family)
     S = basis.mT @ S @ basis
     values, vectors = torch.linalg.eigh((S + S.mT) / 2)
@@ -66,6 +66,26 @@ def rotations(
         proper = torch.stack([vectors.new_ones(group.copies), vectors.det()], -1)
         vectors = vectors * proper[:, None]
     return turned(family, vectors.mT), ties, smallest
+
+
+def _unlike(held: Sequence[Tensor], weights: Tensor, alone: Sequence[bool]) -> Tensor:
+    """Σ w rrᵀ + Σ w (rᵀSr) rrᵀ, of vectors that are of one size in all, S being the first sum and
+    the unit; the second over those that no other space turns into one another."""
+    held = [rows / _size(rows) for rows in held]
+    copies, n, _ = held[0].shape
+    S = torch.zeros(copies, n, n, dtype=torch.float64)
+    for rows, weight in zip(held, weights, strict=True):
+        S = S + weight * rows @ rows.mT
+    sizes, found = torch.eye(n) + n * S, S
+    for rows, weight, is_alone in zip(held, weights, alone, strict=True):
+        if is_alone:
+            found = found + weight * (rows * (rows * (sizes @ rows)).sum(1, keepdim=True)) @ rows.mT
+    return found
+
+
+def _size(rows: Tensor) -> Tensor:
+    size = rows.flatten(1).norm(dim=1)[:, None, None]
+    return torch.where(size > 0, size, 1.0)
 
 
 def axes(family: Family) -> Tensor:
