@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import paramsym as ps
+from paramsym.discovery.replaying import run_as
 from tests.discover.checking import Net, assert_sound, change, derivative, generic, groups
 
 
@@ -220,3 +221,29 @@ def test_autocast_and_checkpointing() -> None:
     assert symmetry.verification is not None
     assert symmetry.verification.withdrawn == ()
     assert groups(symmetry) == {"T₊(4)": 1} or symmetry.barriers
+
+
+OFFSETS = torch.tensor([3, 3, 8], dtype=torch.int32)
+SHAPES = [((8, 16), (3, 16, 8)), ((3, 8, 16), (16, 8)), ((16, 8), (8, 16))]
+
+
+@pytest.mark.parametrize("shapes", SHAPES, ids=["rows", "columns", "sums"])
+def test_replay_of_grouped_products(shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
+    """torch has them in single precision only; a replay is in double."""
+    rng = torch.Generator().manual_seed(0)
+    left, right = (torch.randn(shape, generator=rng) for shape in shapes)
+    there = torch.ops.aten._grouped_mm.default(left, right, OFFSETS)
+    exact = run_as(torch.ops.aten._grouped_mm.default)(left.double(), right.double(), OFFSETS)
+    assert float((there - exact).abs().max()) < 1e-5
+
+
+def test_grouped_products_stand_still() -> None:
+    weight = nn.Parameter(torch.randn(3, 16, 8, generator=torch.Generator().manual_seed(0)))
+    model = Net(
+        lambda n, x: n.b(torch.relu(torch._grouped_mm(n.a(x), n.w, offs=OFFSETS))),
+        a=nn.Linear(3, 16), w=weight, b=nn.Linear(8, 2),
+    )  # fmt: skip
+    symmetry = ps.discover(model, (torch.randn(8, 3),))
+    assert symmetry.verification is not None
+    assert symmetry.verification.withdrawn == ()
+    assert [barrier.op for barrier in symmetry.barriers] == ["_grouped_mm"]

@@ -30,15 +30,46 @@ def _by_parts(op: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return run
 
 
+def _grouped_mm(
+    left: Tensor,
+    right: Tensor,
+    offs: Tensor | None = None,
+    bias: Tensor | None = None,
+    out_dtype: torch.dtype | None = None,
+) -> Tensor:
+    """Products of matrices group by group, up to where each ends; torch has them up to float32."""
+    if offs is None:
+        product = left @ right
+    else:
+        stops = offs.tolist()
+        groups = list(zip([0, *stops[:-1]], stops, strict=True))
+        if left.ndim == 2 and right.ndim == 3:
+            parts = [left[i:j] @ right[k] for k, (i, j) in enumerate(groups)]
+            rest = left.new_zeros(len(left) - stops[-1], right.shape[-1])
+            product = torch.cat([*parts, rest])
+        elif left.ndim == 3:
+            parts = [left[k] @ right[:, i:j] for k, (i, j) in enumerate(groups)]
+            product = torch.cat(parts, 1)
+        else:
+            product = torch.stack([left[:, i:j] @ right[i:j] for i, j in groups])
+    return product if bias is None else product + bias
+
+
 _RUN_AS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.aten.view.default: torch.ops.aten.reshape.default,
     torch.ops.aten._unsafe_view.default: torch.ops.aten.reshape.default,
     torch.ops.aten.copy.default: _over,
+    torch.ops.aten._grouped_mm.default: _grouped_mm,
     torch.ops.aten.slice_scatter.default: _by_parts(torch.ops.aten.slice_scatter.default),
     torch.ops.aten.select_scatter.default: _by_parts(torch.ops.aten.select_scatter.default),
 }
 """Ops that a replay runs by another one: its tensors may lie in memory in another order, or the op
-has no derivative."""
+has no derivative, or no float64."""
+
+
+def run_as(op: Callable[..., Any]) -> Callable[..., Any]:
+    """What a replay runs for an op."""
+    return _RUN_AS.get(op, op)
 
 
 def replay(
@@ -82,7 +113,7 @@ def replay(
         torch.manual_seed(seed)
         for position, record in enumerate(recording.records):
             args, kwargs = record.filled(argument)
-            result = _RUN_AS.get(record.target, record.target)(*args, **kwargs)
+            result = run_as(record.target)(*args, **kwargs)
             results = result if isinstance(result, tuple | list) else (result,)
             for i, tensor in zip(record.outputs, results, strict=False):
                 if i is not None:
