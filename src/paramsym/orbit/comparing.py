@@ -129,7 +129,7 @@ def orbit_distance(symmetry: Symmetry, a: Params, b: Params) -> float:
 
 def _fixed(symmetry: Symmetry, params: Params) -> Fixing:
     check_params(params, symmetry.parameters, values=True)
-    point = fixed(symmetry, params)
+    point = fixed(symmetry, _detached(params))
     point.sums()
     return point
 
@@ -140,6 +140,7 @@ def _brought(
     """`a` brought to the canonical point of `b`, and its distance to it: in units of rounding,
     relative, and in which parameter it is the largest."""
     check_params(a, symmetry.parameters, values=True)
+    a, b = _detached(a), _detached(b)
     start = fixed(symmetry, a)
     start.match(goal)
     start.sums(goal.now)
@@ -159,6 +160,10 @@ def _elsewhere(symmetry: Symmetry, a: Params, b: Params, g: GroupElement) -> flo
     alike = {k: p.to(b[k].dtype) for k, p in a.items()}
     there = chosen.act(random, chosen.act(g, alike))
     return _brought(symmetry, a, there, _fixed(symmetry, there))[1]
+
+
+def _detached(params: Params) -> dict[str, Tensor]:
+    return {name: p.detach() for name, p in params.items()}
 
 
 def _size(params: Params) -> float:

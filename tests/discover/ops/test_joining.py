@@ -244,13 +244,12 @@ CASES = [
         {"GL(2)": 1},
     ),
     Case(
-        "low-rank update: what the full weight absorbs is no group action",
+        "low-rank update: the full weight absorbs any change of either factor",
         lambda: Net(
             lambda n, x: n.w(x) + n.b(n.a(x)), w=linear(4, 4), a=linear(4, 2), b=linear(2, 4)
         ),
         ((40, 4),),
-        {"GL(2)": 1},
-        gap=4 * 2 + 2 * 4 - 4,
+        {"GL(2)": 1, "R^8": 2},
     ),
     Case(
         "an unused layer and an unused output",
