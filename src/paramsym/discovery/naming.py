@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from paramsym.discrete.family import DiscreteFamily
 from paramsym.family import Family
+from paramsym.groups import GeneralLinear, Group, HyperplaneFixing, Orthogonal
 from paramsym.ports import Port
 
 AnyFamily = TypeVar("AnyFamily", Family, DiscreteFamily)
@@ -35,10 +36,15 @@ def _part(port: Port) -> str:
     return f"[{first}:{last + 1}]" if is_slice else ""
 
 
-def family_name(ports: Iterable[Port]) -> str:
+_ALONE = ((Orthogonal, "rotation"), (GeneralLinear | HyperplaneFixing, "matrix"))
+"""What a group does that moves one side only; others scale."""
+
+
+def family_name(ports: Iterable[Port], group: Group) -> str:
     """Name of a continuous family: writers → readers."""
     left, right = sides(ports)
-    return f"{left} → {right}" if right else f"{left} (scale)"
+    does = next((word for kind, word in _ALONE if isinstance(group, kind)), "scale")
+    return f"{left} → {right}" if right else f"{left} ({does})"
 
 
 def distinct_names(families: Sequence[AnyFamily]) -> list[AnyFamily]:

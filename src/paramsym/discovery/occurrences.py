@@ -98,4 +98,4 @@ def family_of(
 ) -> Family:
     order = {name: i for i, name in enumerate(parameters)}
     ports.sort(key=lambda port: (order[port.parameter], port.dual, port.axes))
-    return Family(family_name(ports), group, tuple(ports), exactness=exactness)
+    return Family(family_name(ports, group), group, tuple(ports), exactness=exactness)

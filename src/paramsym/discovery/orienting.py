@@ -96,4 +96,4 @@ def _turned(family: Family) -> Family:
     ports = tuple(
         replace(port, dual=not port.dual, degree=port.degree / unit) for port in family.ports
     )
-    return replace(family, name=family_name(ports), ports=ports)
+    return replace(family, name=family_name(ports, family.group), ports=ports)
