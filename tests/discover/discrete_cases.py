@@ -150,6 +150,18 @@ class Moduli(nn.Module):
         return self.out(torch.complex(z.real, z.imag).abs())
 
 
+class Heads(nn.Module):
+    """Heads of one vector, which are mixed with each other."""
+
+    def __init__(self, mix: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.mix = mix
+        self.into, self.out = nn.Linear(3, 8), nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.mix(torch.tanh(self.into(x)).view(-1, 2, 4)).flatten(1))
+
+
 def recorded(model: nn.Module, args: tuple[Any, ...]) -> Recording:
     program = taken_apart(export(model, args, {}), CONTINUOUS_RULES)
     return from_program(program, model=model, args=args, kwargs={})
@@ -255,4 +267,14 @@ CASES = [
     Case("moduli", Moduli, ("S(5)", "Z₂^5")),
     Case("grouped queries", lambda: Attention(6, 3, 2), ("S(3)", "S(2) × 3"),
          lambda: (torch.randn(2, 5, 4),)),
+    Case("heads that are normalised", lambda: Heads(lambda h: h.softmax(-1)),
+         ("S(2)", "S(4) × 2")),
+    Case("heads that attend to each other",
+         lambda: Heads(lambda h: F.scaled_dot_product_attention(h, h, h)),
+         ("S(2)", "S(4)", "Z₂^4")),
+    # The product is odd in each head, and in each coordinate.
+    Case("products of heads", lambda: Heads(lambda h: (h @ h.mT) @ h),
+         ("S(2)", "S(4)", "Z₂^2", "Z₂^4")),
+    Case("pairs of heads", lambda: Heads(lambda h: torch.tanh(h[:, :, None] + h[:, None]).sum(2)),
+         ("S(2)", "S(4)", "Z₂^4")),
 ]  # fmt: skip

@@ -33,6 +33,7 @@ def contract(
                 continue
             if letter not in result and letter not in other:
                 spaces.even(axes[letter])
+    spaces.products.append(tuple(axes.values()))
     return tuple(axes[letter] for letter in result)
 
 
