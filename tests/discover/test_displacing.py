@@ -104,3 +104,14 @@ def test_channels_of_a_convolution() -> None:
     assert groups(symmetry) == {"T₊(2)": 1, "T₊(2) about -1": 1}
     assert_sound(net, (x,), symmetry)
     assert nullity(net, (x,)) == 4
+
+
+def test_seen_in_another_shape() -> None:
+    """Rows beside one another become one axis, which tensors that repeat a bias cannot show."""
+
+    def run(net: Any, x: Tensor, c: Tensor) -> Tensor:
+        scale, shift = net.f(torch.tanh(c)).view(-1, 3).view(30, 2, 3).unbind(1)
+        return net.out(bent(x * (1 + scale) + shift))
+
+    model = generic(Net(run, f=nn.Linear(2, 6), out=nn.Linear(3, 2)))
+    assert_sound(model, (X, C), ps.discover(model, (X, C)))

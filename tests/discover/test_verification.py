@@ -4,7 +4,7 @@ import gc
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import paramsym as ps
 from paramsym.discovery import point
@@ -151,3 +151,20 @@ def test_garbage_collection_is_left_as_it_was() -> None:
         assert abs(gc.get_freeze_count() - frozen) < frozen / 2
     finally:
         gc.unfreeze()
+
+
+def each_row(net: Net, x: Tensor) -> Tensor:
+    """As many calls as rows of a kind, as of experts with a token."""
+    rows = (x[:, 0] > 0.99).nonzero().squeeze(1).unbind()
+    return torch.stack([net.b(net.a(x[i]).relu()) for i in rows]).sum(0)
+
+
+def test_calls_that_other_data_do_not_fit() -> None:
+    """With jittered inputs there are fewer rows of that kind than the recorded calls read."""
+    x = X[:7, :3].clone()
+    x[:, 0] = 1.0
+    model = generic(Net(each_row, a=nn.Linear(3, 4), b=nn.Linear(4, 2)))
+    symmetry = ps.discover(model, (x,))
+    assert symmetry.verification is not None
+    assert symmetry.verification.withdrawn == ()
+    assert [(str(family.group), family.verified) for family in symmetry] == [("T₊(4)", True)]

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from paramsym.discovery.recording import Record, Recording, Ref
+from paramsym.discovery.replaying import run_as
 
 BIASED = {
     "linear": ("bias", -1), "addmm": ("self", -1), "conv1d": ("bias", 1), "conv2d": ("bias", 1),
@@ -117,7 +118,7 @@ def _follow(record: Record, position: int, track: _Track) -> list[int] | None:
             return entries if isinstance(leaf, Ref) else leaf
 
         args, kwargs = record.filled(given)
-        result = record.target(*args, **kwargs)
+        result = run_as(record.target)(*args, **kwargs)
         parts = result if isinstance(result, tuple | list) else (result,)
         carried = {i: x for i, x in zip(record.outputs, parts, strict=True) if i is not None}
         track.entries |= carried

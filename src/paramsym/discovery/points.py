@@ -60,6 +60,8 @@ def near_point(recording: Recording, generator: torch.Generator, seed: int) -> P
         if is_last:
             jittered = {name: widen(p) for name, p in recording.state.items()}
         point = Point(recording, jittered, xs, seed)
+        if not is_last and not _runs(point):
+            continue
         if sum(y.numel() for y in _outputs(point)) == 0:
             raise ValueError(
                 "the model's outputs are empty, so that nothing can be checked. "
@@ -87,14 +89,23 @@ def random_point(recording: Recording, generator: torch.Generator, seed: int) ->
     params |= {name: params[name].abs() for name in statistics}
     inputs = {i: _jitter(widen(x), generator) for i, x in recording.inputs.items()}
     point = Point(recording, params, inputs, seed)
-    return point if _outputs(point) and point.is_finite else None
+    return point if _runs(point) and point.outputs and point.is_finite else None
+
+
+def _runs(point: Point) -> bool:
+    """Whether the recorded calls can be made there: where data decide how many tensors there are,
+    as of experts with a token, they fit the data of the recording."""
+    try:
+        return point.outputs is not None
+    except (RuntimeError, LookupError):
+        return False
 
 
 def _outputs(point: Point) -> list[Tensor]:
     """Those of a point, whatever they are; raises where the model does not run."""
     try:
         return point.outputs
-    except RuntimeError as error:
+    except (RuntimeError, LookupError) as error:
         raise rejected(point.recording.inputs.values(), error) from error
 
 
