@@ -33,9 +33,8 @@ def contract(
                 continue
             if letter not in result and letter not in other:
                 spaces.even(axes[letter])
-    summed = tuple(axes[letter] for letter in result)
-    spaces.inner += [tuple(axes.values()), summed]
-    return summed
+    spaces.inner.append(tuple(axes.values()))
+    return tuple(axes[letter] for letter in result)
 
 
 def _product(call: Call, left: Value, right: Value) -> Value:
