@@ -76,8 +76,7 @@ class Spaces:
         unknowns: Number of unknown signs.
         base: For every unknown the parameter axis it speaks of (its first ancestor).
         read: Unknowns of parameter axes that were summed over: readers.
-        inner: Axes of what ops make on the way and do not return: products before they are summed
-            over, statistics of normalisations.
+        products: Axes of products as they are before they are summed over, which are no values.
     """
 
     def __init__(self) -> None:
@@ -87,7 +86,7 @@ class Spaces:
         self.unknowns = 0
         self.base: list[int] = []
         self.read: set[int] = set()
-        self.inner: list[tuple[Axis, ...]] = []
+        self.products: list[tuple[Axis, ...]] = []
         self._parent: list[int] = []
         self._fixed: set[int] = set()
         self._descended: dict[tuple[int, int], int] = {}
