@@ -161,6 +161,35 @@ def test_nothing_is_left_behind(fallback: bool, train: bool, verify: bool) -> No
     assert x.grad is None
 
 
+def test_parameters_that_a_model_sets_from_data() -> None:
+    """As layers do that initialise themselves in their first run."""
+
+    def run(net: Net, x: Tensor) -> Tensor:
+        h = net.into(x)
+        if float(h.sum()) != 0:
+            net.shift.data.copy_(-h.detach().mean(0))
+        return net.out(torch.relu(h + net.shift))
+
+    net = Net(run, into=nn.Linear(5, 4), shift=nn.Parameter(torch.ones(4)), out=nn.Linear(4, 3))
+    symmetry = ps.discover(net, (X[:, 0, 0],))
+    assert torch.equal(net.shift.detach(), torch.ones(4))
+    assert not symmetry.families
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+def test_parameters_without_entries() -> None:
+    """They are unused; the others are looked at as ever."""
+    net = Net(
+        lambda net, x: net.out(torch.relu(torch.cat([net.none(x), net.into(x)], -1)))
+        + net.last(torch.relu(net.none(x))),
+        into=nn.Linear(5, 4), none=nn.Linear(5, 0), last=nn.Linear(0, 3), out=nn.Linear(4, 3),
+    )  # fmt: skip
+    symmetry = ps.discover(net, (X[:, 0, 0],))
+    assert groups(symmetry) == {"T₊(4)": 1, "R^3": 1}
+    assert symmetry.unused == ("none.weight", "none.bias", "last.weight")
+    assert ps.certify(net, (X[:, 0, 0],)).verdict == "complete"
+
+
 def test_under_no_grad_and_inference() -> None:
     """Discovery works where gradients are off."""
     for context in (torch.no_grad, torch.inference_mode):

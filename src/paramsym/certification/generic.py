@@ -33,7 +33,7 @@ def _drawn(p: Tensor, is_bias: bool, generator: torch.Generator) -> Tensor:
         return p
     if p.ndim > 1:
         noise = torch.randn(p.shape, generator=generator, dtype=torch.float64)
-        return noise / math.sqrt(max(1, p[0].numel()))
+        return noise / math.sqrt(max(1, p[:1].numel()))
     size = 0.5 + torch.rand(p.shape, generator=generator, dtype=torch.float64)
     sign = torch.randint(0, 2, p.shape, generator=generator, dtype=torch.float64)
     return size * (2 * sign - 1) * (0.25 if is_bias else 1.0)

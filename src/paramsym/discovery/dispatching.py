@@ -26,18 +26,23 @@ class _Recorder(TorchDispatchMode):
     Attributes:
         notes: Where it does.
         made: The results, kept alive: hooks may be put on them later.
+        saved: Parameters that the model writes to, with their values before.
     """
 
-    def __init__(self, notes: Notes) -> None:
+    def __init__(self, notes: Notes, parameters: Mapping[int, Tensor]) -> None:
         super().__init__()
         self.notes = notes
         self.made: list[Tensor] = []
+        self.saved: list[tuple[Tensor, Tensor]] = []
+        self._unwritten = dict(parameters)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
         call = self.notes.call(func, args, kwargs)
+        for parameter in (self._unwritten.pop(i) for i in call.mutates if i in self._unwritten):
+            self.saved.append((parameter, parameter.detach().clone()))
         result = func(*args, **kwargs)
         self.made += [t for t in leaves(result) if isinstance(t, Tensor)]
         self.notes.note(
@@ -59,10 +64,10 @@ def record_run(
 ) -> Recording:
     """Record one run of the model; parameters, buffers and random state are left as they were."""
     notes = Notes()
-    recorder = _Recorder(notes)
     parameters = parameters_of(model)
     tensors = dict(model.named_parameters())
     parameter_ids = {notes.number(tensors[p.name]): p.name for p in parameters}
+    recorder = _Recorder(notes, {i: tensors[name] for i, name in parameter_ids.items()})
     buffers = dict(model.named_buffers())
     saved = {name: buffer.detach().clone() for name, buffer in buffers.items()}
     buffer_ids: dict[int, str] = {}
@@ -85,6 +90,8 @@ def record_run(
             for name, buffer in buffers.items():
                 if not torch.equal(buffer, saved[name]):
                     buffer.copy_(saved[name])
+            for parameter, before in recorder.saved:
+                parameter.copy_(before)
     watched = (*tensors.values(), *given, *recorder.made)
     outputs = tuple(notes.read(t) for t in tensors_in(result))
     return Recording(

@@ -1,5 +1,6 @@
 """Three ways to record a run: without values, by the exporter, and with values."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -28,7 +29,21 @@ def record(
             "the model returns no tensor, so that there is no function to keep. Let it return its "
             "outputs as tensors, alone, in containers or in objects that hold them."
         )
-    return recording
+    return _without_empty_parameters(recording)
+
+
+def _without_empty_parameters(recording: Recording) -> Recording:
+    """The run with parameters that have no entries as constants, on which no output depends."""
+    empty = {name for name, tensor in recording.state.items() if tensor.numel() == 0}
+    if not empty:
+        return recording
+    ids = recording.parameter_ids
+    nothing = {i: recording.state[name] for i, name in ids.items() if name in empty}
+    return replace(
+        recording,
+        parameter_ids={i: name for i, name in ids.items() if i not in nothing},
+        constants={**recording.constants, **nothing},
+    )
 
 
 def _recorded(
