@@ -64,6 +64,25 @@ def test_sparse_tensors() -> None:
         ps.discover(model, (X,))
 
 
+@pytest.mark.filterwarnings("ignore:.*nested tensors:UserWarning")
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+def test_nested_tensors(layout: torch.layout) -> None:
+    def run(net: Net, x: torch.Tensor) -> torch.Tensor:
+        ragged = torch.nested.nested_tensor([x[:2], x[2:]], layout=layout)
+        return torch.nested.to_padded_tensor(net.a(ragged), 0.0)
+
+    with pytest.raises(ValueError, match="cannot be followed: it has a nested tensor"):
+        ps.discover(Net(run, a=nn.Linear(3, 4)), (X,))
+
+
+def test_control_flow_that_is_an_op() -> None:
+    def run(net: Net, x: torch.Tensor) -> torch.Tensor:
+        return torch.cond(x.sum() > 0, lambda y: net.a(y), lambda y: net.b(y), (x,))
+
+    with pytest.raises(ValueError, match=r"cannot be followed: .*torch\.cond"):
+        ps.discover(Net(run, a=nn.Linear(3, 4), b=nn.Linear(3, 4)), (X,))
+
+
 def test_args_may_be_a_list() -> None:
     assert groups(ps.discover(net(), [X])) == {"T₊(4)": 1}  # type: ignore[arg-type]
 

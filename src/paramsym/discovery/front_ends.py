@@ -123,6 +123,11 @@ def _record_real_run(
     except NotFollowedError as error:
         raise ValueError(f"the model cannot be followed: {error}.") from error
     except Exception as error:
+        if isinstance(error, NotImplementedError) and "HigherOrderOperator" in str(error):
+            raise ValueError(
+                "the model cannot be followed: it has an op that calls functions, such as "
+                "torch.cond. Let it use Python's own control flow."
+            ) from error
         if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
             raise ValueError(
                 "`model` is made by torch.jit, or has such a part, whose code cannot be followed. "

@@ -142,6 +142,8 @@ def _memory(tensor: Tensor) -> int:
 
 
 def _storage(tensor: Tensor) -> torch.UntypedStorage:
+    if tensor.is_nested:
+        raise NotFollowedError("it has a nested tensor. Let it use padded ones")
     try:
         return tensor.untyped_storage()
     except NotImplementedError as error:
