@@ -153,13 +153,20 @@ class Moduli(nn.Module):
 class Heads(nn.Module):
     """Heads of one vector, which are mixed with each other."""
 
-    def __init__(self, mix: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, mix: Callable[[Tensor], Tensor], width: int = 8) -> None:
         super().__init__()
         self.mix = mix
-        self.into, self.out = nn.Linear(3, 8), nn.Linear(8, 2)
+        self.into, self.out = nn.Linear(3, 8), nn.Linear(width, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.out(self.mix(torch.tanh(self.into(x)).view(-1, 2, 4)).flatten(1))
+        h = self.mix(torch.tanh(self.into(x)).view(-1, 2, 4))
+        return self.out(h.reshape(len(x), -1))
+
+
+def convolved(h: Tensor) -> Tensor:
+    """Every head as a sample of its own, with a bias that all samples share."""
+    kernel, bias = (torch.tensor([1.0, 2.0, 3.0]).to(h) for _ in range(2))
+    return F.conv1d(h.flatten(0, 1)[:, None], kernel[:, None, None], bias)
 
 
 def recorded(model: nn.Module, args: tuple[Any, ...]) -> Recording:
@@ -272,6 +279,20 @@ CASES = [
     Case("heads that attend to each other",
          lambda: Heads(lambda h: F.scaled_dot_product_attention(h, h, h)),
          ("S(2)", "S(4)", "Z₂^4")),
+    # Signs of a whole head would change its gates, a mean, or what is beside a bias.
+    Case("gates of heads", lambda: Heads(F.glu, 4), ("S(2)",)),
+    Case("heads that are normalised over samples",
+         lambda: Heads(lambda h: F.batch_norm(h.mT, None, None, training=True).mT),
+         ("S(2)", "S(4)", "Z₂^4")),
+    Case("heads that compete", lambda: Heads(lambda h: h.softmax(1)), ("S(2)", "S(4)")),
+    Case("heads that are normalised together",
+         lambda: Heads(lambda h: F.layer_norm(h.mT, (2,)).mT), ("S(2)", "S(4)")),
+    Case("heads whose sizes are normalised together",
+         lambda: Heads(lambda h: F.rms_norm(h.mT, (2,)).mT), ("S(2)", "S(4)", "Z₂^2", "Z₂^4")),
+    Case("heads in one group",
+         lambda: Heads(lambda h: F.group_norm(h.mT.flatten(0, 1)[..., None], 1).view(-1, 4, 2).mT),
+         ("S(2)", "S(4)")),
+    Case("heads that are samples", lambda: Heads(convolved, 24), ("S(2)",)),
     # The product is odd in each head, and in each coordinate.
     Case("products of heads", lambda: Heads(lambda h: (h @ h.mT) @ h),
          ("S(2)", "S(4)", "Z₂^2", "Z₂^4")),

@@ -33,7 +33,7 @@ def contract(
                 continue
             if letter not in result and letter not in other:
                 spaces.even(axes[letter])
-    spaces.products.append(tuple(axes.values()))
+    spaces.inner.append(tuple(axes.values()))
     return tuple(axes[letter] for letter in result)
 
 
@@ -119,6 +119,7 @@ def convolution(call: Call) -> Result:
     bias = call.get("bias")
     if bias is not None:
         out = pair(spaces, out, bias.axes[0], Pairing.ADDED)
+        axes = list(call.even(axes))  # it is the same for all samples
     shape = call.shape
     return call.only([*axes[:batched], out, *(fixed(n) for n in shape[1 + batched :])])
 

@@ -14,7 +14,7 @@ from paramsym.discovery.permuting.walk import Axes
 def counting(axes: Axes) -> dict[int, list[int]]:
     """For every space the slower ones, in products with it, that it always stands beside."""
     beside: dict[int, set[int]] = {}
-    for value in {*axes.values, *axes.parameters.values(), *axes.spaces.products}:
+    for value in {*axes.values, *axes.parameters.values(), *axes.spaces.inner}:
         for space, others in _companions(axes.spaces, value):
             beside[space] = beside[space] & others if space in beside else others
     slower = _slower(axes.spaces)

@@ -27,6 +27,7 @@ def layer_norm(call: Call) -> Result:
     """Commutes with permutations of what it normalises; the mean keeps signs from changing."""
     axes = list(call.even(call.settle(call["input"])))
     dims = list(range(len(axes) - len(call["normalized_shape"]), len(axes)))
+    call.note_statistics(axes, dims)
     return call.only(_affine(call, axes, dims, call.get("weight"), call.get("bias")))
 
 
@@ -35,6 +36,7 @@ def rms_norm(call: Call) -> Result:
     """Commutes with permutations and signs of what it normalises."""
     axes = list(call.settle(call["input"]))
     dims = list(range(len(axes) - len(call["normalized_shape"]), len(axes)))
+    call.note_statistics(axes, dims)
     return call.only(_affine(call, axes, dims, call.get("weight"), None))
 
 
@@ -45,9 +47,14 @@ def rms_norm(call: Call) -> Result:
 def batch_norm(call: Call) -> Result:
     """By the batch's own statistics every channel for itself, up to its sign.
 
-    By running statistics the channels differ, unless these move with the parameters.
+    By running statistics the channels differ, unless these move with the parameters. A mean and a
+    bias of a channel keep its entries from changing sign by themselves.
     """
-    axes = list(call.settle(call["input"]))
+    axes = [
+        axis if d == 1 else call.spaces.even(axis)
+        for d, axis in enumerate(call.settle(call["input"]))
+    ]
+    call.note_statistics(axes, [d for d in range(len(axes)) if d != 1])
     op = call.record.op
     own = "with_update" in op or bool(call.get("training", call.get("train", False)))
     mean, variance = call.get("running_mean"), call.get("running_var")
@@ -69,6 +76,7 @@ def group_norm(call: Call) -> Result:
     axes = list(call.even(call.settle(call["input"])))
     channels = axis_size(axes[1])
     parts = regroup(call.spaces, [axes[1]], (groups, channels // groups))
+    call.note_statistics([axes[0], parts[0]], [])
     (axes[1],) = regroup(call.spaces, parts, (channels,))
     return call.only(_affine(call, axes, [1], call.get("weight"), call.get("bias")))
 
@@ -190,6 +198,7 @@ def weight_norm(call: Call) -> Result:
         if d != dim % len(axes):
             return call.refuse()
         axes[d] = pair(call.spaces, axes[d], axis, Pairing.MULTIPLIED)
+    call.note_statistics(axes, [d for d in range(len(axes)) if not along or d != dim % len(axes)])
     return call.only(axes)
 
 

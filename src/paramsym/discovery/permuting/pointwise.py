@@ -102,6 +102,8 @@ def glu(call: Call) -> Result:
     axes = list(call.settle(call["self"]))
     half = call.shape[dim]
     left, right = cut(call.spaces, axes[dim], (half, half))
+    # A sign along another axis is one of both halves.
+    axes = [axis if d == dim else call.spaces.even(axis) for d, axis in enumerate(axes)]
     axes[dim] = pair(call.spaces, left, call.spaces.even(right), Pairing.MULTIPLIED)
     return call.only(axes)
 
@@ -142,4 +144,6 @@ def entrywise(call: Call) -> Result:
 @rule("softmax", "_softmax", "log_softmax", "_log_softmax")
 def softmax(call: Call) -> Result:
     """Commutes with permutations of every axis."""
-    return call.only(call.even(call.settle(call["self"])))
+    axes = call.even(call.settle(call["self"]))
+    call.note_statistics(axes, [call["dim"] % max(len(axes), 1)])
+    return call.only(axes)

@@ -1,6 +1,6 @@
 """How rules for ops are written: what a call gives them, and how they are found."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -69,6 +69,10 @@ class Call(BoundCall):
 
     def settle(self, value: Value) -> tuple[Axis, ...]:
         return tuple(map(self.spaces.settle, value.axes))
+
+    def note_statistics(self, axes: Sequence[Axis], dims: Collection[int]) -> None:
+        """Sums over some axes of a value are used: they stand along the others alone."""
+        self.spaces.inner.append(tuple(axis for d, axis in enumerate(axes) if d not in dims))
 
     def even(self, axes: Sequence[Axis]) -> tuple[Axis, ...]:
         """Axes of a value that must not change sign."""

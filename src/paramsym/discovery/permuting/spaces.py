@@ -76,7 +76,8 @@ class Spaces:
         unknowns: Number of unknown signs.
         base: For every unknown the parameter axis it speaks of (its first ancestor).
         read: Unknowns of parameter axes that were summed over: readers.
-        products: Axes of products as they are before they are summed over, which are no values.
+        inner: Axes of what ops make on the way and do not return: products before they are summed
+            over, statistics of normalisations.
     """
 
     def __init__(self) -> None:
@@ -86,7 +87,7 @@ class Spaces:
         self.unknowns = 0
         self.base: list[int] = []
         self.read: set[int] = set()
-        self.products: list[tuple[Axis, ...]] = []
+        self.inner: list[tuple[Axis, ...]] = []
         self._parent: list[int] = []
         self._fixed: set[int] = set()
         self._descended: dict[tuple[int, int], int] = {}
