@@ -119,7 +119,7 @@ def convolution(call: Call) -> Result:
     bias = call.get("bias")
     if bias is not None:
         out = pair(spaces, out, bias.axes[0], Pairing.ADDED)
-        axes = list(call.even(axes))  # it is the same for all samples
+        axes[:batched] = call.even(axes[:batched])  # it is the same for all samples
     shape = call.shape
     return call.only([*axes[:batched], out, *(fixed(n) for n in shape[1 + batched :])])
 
