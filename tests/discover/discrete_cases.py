@@ -294,6 +294,9 @@ CASES = [
          ("S(2)", "S(4)")),
     Case("heads that are samples", lambda: Heads(convolved, 24), ("S(2)",)),
     # The product is odd in each head, and in each coordinate.
+    Case("coordinates that attend to each other",
+         lambda: Heads(lambda h: F.scaled_dot_product_attention(h.mT, h.mT, h.mT).mT),
+         ("S(2)", "S(4)", "Z₂^2")),
     Case("products of heads", lambda: Heads(lambda h: (h @ h.mT) @ h),
          ("S(2)", "S(4)", "Z₂^2", "Z₂^4")),
     Case("pairs of heads", lambda: Heads(lambda h: torch.tanh(h[:, :, None] + h[:, None]).sum(2)),

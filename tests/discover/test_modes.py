@@ -176,6 +176,23 @@ def test_parameters_that_a_model_sets_from_data() -> None:
     assert not symmetry.families
 
 
+@pytest.mark.parametrize("follows", [True, False])
+def test_buffers_that_a_model_replaces(follows: bool) -> None:
+    """A moving range that is another tensor after every run, as observers for quantisation have."""
+
+    def run(net: Net, x: Tensor) -> Tensor:
+        h = net.into(x)
+        if follows or float(h.detach().amax()) > 0:
+            net.range = net.range * 0.9 + 0.1 * h.detach().amax()
+        return net.out(torch.relu(h))
+
+    net = Net(run, into=nn.Linear(5, 4), range=torch.ones(()), out=nn.Linear(4, 3))
+    before = net.range
+    ps.discover(net, (X[:, 0, 0],))
+    assert net.range is before
+    assert float(net.range) == 1
+
+
 @pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
 def test_parameters_without_entries() -> None:
     """They are unused; the others are looked at as ever."""

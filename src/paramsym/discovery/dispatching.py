@@ -70,6 +70,7 @@ def record_run(
     recorder = _Recorder(notes, {i: tensors[name] for i, name in parameter_ids.items()})
     buffers = dict(model.named_buffers())
     saved = {name: buffer.detach().clone() for name, buffer in buffers.items()}
+    held = [(module, dict(module._buffers)) for module in model.modules()]
     buffer_ids: dict[int, str] = {}
     for name, buffer in buffers.items():
         notes.constants[notes.number(buffer)] = saved[name]
@@ -92,6 +93,9 @@ def record_run(
                     buffer.copy_(saved[name])
             for parameter, before in recorder.saved:
                 parameter.copy_(before)
+        for module, own in held:  # a module may also have put another tensor in the place of one
+            module._buffers.clear()
+            module._buffers.update(own)
     watched = (*tensors.values(), *given, *recorder.made)
     outputs = tuple(notes.read(t) for t in tensors_in(result))
     return Recording(

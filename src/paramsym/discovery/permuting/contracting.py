@@ -33,8 +33,9 @@ def contract(
                 continue
             if letter not in result and letter not in other:
                 spaces.even(axes[letter])
-    spaces.inner.append(tuple(axes.values()))
-    return tuple(axes[letter] for letter in result)
+    summed = tuple(axes[letter] for letter in result)
+    spaces.inner += [tuple(axes.values()), summed]
+    return summed
 
 
 def _product(call: Call, left: Value, right: Value) -> Value:
