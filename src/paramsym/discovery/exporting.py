@@ -15,7 +15,6 @@ from torch import Tensor, fx, nn
 from torch._ops import HigherOrderOperator
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
-from torch.fx import config as fx_config
 from torch.fx.node import map_arg
 
 from paramsym.discovery.marking import (
@@ -31,7 +30,7 @@ from paramsym.parameters import Parameter, describe, parameters_of
 
 def export(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> ExportedProgram:
     """Export a module in its current mode, to ATen without decomposing composite ops."""
-    with quietly(), _without_stack_traces(), marking_own_backwards(), refusing_hooks():
+    with quietly(), marking_own_backwards(), refusing_hooks():
         return torch.export.export(model, args, dict(kwargs), strict=False)
 
 
@@ -47,18 +46,6 @@ def quietly() -> Iterator[None]:
             yield
     finally:
         logging.disable(level)
-
-
-@contextmanager
-def _without_stack_traces() -> Iterator[None]:
-    """Nodes of a graph do not say by which lines of code they came about: nobody asks, and finding
-    that out takes a sixth of an export."""
-    before = getattr(fx_config, "do_not_emit_stack_traces", False)
-    fx_config.do_not_emit_stack_traces = True
-    try:
-        yield
-    finally:
-        fx_config.do_not_emit_stack_traces = before
 
 
 def from_program(
